@@ -1,7 +1,8 @@
-"""`make deploy-test`: deploys the whole template into fakecloud on 127.0.0.1.
+"""`make deploy-test` deploys the whole template into fakecloud, a local AWS, on 127.0.0.1.
 
-The test reads the stacks back, updates and deletes them. It proves the wiring only: without a
-container engine no function runs, and fakecloud reports every custom resource as complete.
+The test reads the resources of each stack back, then updates and deletes the stack. It proves only
+that the resources are connected as they should be. No function runs, because there is no container
+engine, and fakecloud reports every custom resource as complete.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.deploy.cloud import INSTALL, Stack, client, earlier, find, packaged, 
 from tests.deploy.report import Report
 from tools.errors import UserError
 
-EARLIER: Final = "0bcfc45"  # the last version that could not make a stack for a user's own function
+EARLIER: Final = "0bcfc45"  # the last version without the parameter LogGroups
 ENDPOINT: Final = "https://search-existing-abc123.us-east-1.es.amazonaws.com"
 ARN: Final = "arn:aws:es:us-east-1:123456789012:domain/existing"
 EXISTING: Final = {"OpenSearchEndpoint": ENDPOINT, "OpenSearchDomainArn": ARN}
@@ -30,13 +31,13 @@ CHANGED: Final = {
     "DomainVolumeGiB": "20",
 }
 IN_VPC: Final = {"IsInVpc", "MakesFunctionsGroup", "CreatesDomainInVpc"}
-# A stack has the monitor, and its topic, if it installs the dashboards.
+# Conditions that are true if the stack installs the dashboards. It then also has the monitor.
 INSTALLING: Final = {"InstallsKibana", "Monitors", "MakesDriftTopic"}
-# The canary needs a function to ask.
+# Conditions that are true if the stack has the inference function, which the canary asks.
 WITH_INFERENCE: Final = {"HasInference", "HasCanary", "AsksOften"}
 WITH_DOMAIN: Final = {"CreatesDomain", "HasKibanaSecret", *INSTALLING}
 PLACES: Final = {f"HasLogGroup{place}" for place in range(1, 61)}
-# Conditions that are true only if a parameter asks for it.
+# Conditions that are false by default.
 WANTED: Final = {
     "HasAlarmEmail",
     "HasDriftEmail",
@@ -110,7 +111,7 @@ def own_domain(stack: Stack, report: Report) -> None:
     report.read_back(wiring.gradual_deployment, stack)
     report.read_back(wiring.domain_of_its_own, stack)
     report.read_back(wiring.installer, stack)
-    report.chapter("the same again")
+    report.chapter("deploy the same again")
     report.read_back(life.unchanged, stack, parameters={"CreateDomain": "true"})
     report.chapter(f"update, {' '.join(f'{name}={value}' for name, value in CHANGED.items())}")
     report.read_back(life.updated, stack, parameters={"CreateDomain": "true"} | CHANGED)
@@ -179,7 +180,8 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
 def own_function(stack: Stack, report: Report) -> None:
     """Test a stack without the classifier, for seven functions.
 
-    The steps are: create, change, add the classifier, remove it again, delete.
+    The test creates the stack, changes it, adds the classifier, removes it again, and deletes the
+    stack.
     """
     for group in (*SEVEN, "/aws/lambda/eighth"):
         client("logs").create_log_group(logGroupName=group)
@@ -193,13 +195,13 @@ def own_function(stack: Stack, report: Report) -> None:
         wiring.log_groups, stack, groups=dict(enumerate(SEVEN, start=1)), pattern="prediction"
     )
     report.read_back(wiring.alarms, stack, absent=absent | {"CreatesDomain"})
-    report.chapter("update, one name taken out, one added, another pattern")
+    report.chapter("update, with one name removed, one added, and another pattern")
     changed = (*SEVEN[:2], "", *SEVEN[3:], "/aws/lambda/eighth")
     groups = {place: group for place, group in enumerate(changed, start=1) if group}
     stack.deploy(**parameters, LogGroups=",".join(changed), LogFilterPattern="{ $.label = * }")
     report.read_back(wiring.log_groups, stack, groups=groups, pattern="{ $.label = * }")
     report.read_back(wiring.not_subscribed, stack, group=SEVEN[2])
-    report.chapter("update, Inference=true and false again")
+    report.chapter("update, Inference=true, then Inference=false again")
     stack.deploy(
         **(parameters | {"Inference": "true"}),
         LogGroups=",".join(changed),
@@ -214,9 +216,10 @@ def own_function(stack: Stack, report: Report) -> None:
 
 
 def through_a_stream(stack: Stack, report: Report) -> None:
-    """Test a stack with a Kinesis stream, whose filters then move back to the shipper.
+    """Test a stack with a Kinesis stream, and then without it.
 
-    While `Delivery` is drain, the stream and its mapping stay, so that its records are delivered.
+    With `Delivery=drain`, log lines are sent to the shipper directly again. The stream and its
+    mapping stay, so that the last records of the stream are delivered.
     """
     absent = IN_VPC | WITH_DOMAIN | WANTED
     for delivery, status in (
@@ -259,19 +262,19 @@ def upgraded(stack: Stack, report: Report) -> None:
 
 def left_out(report: Report) -> None:
     """Report the properties that this test cannot check."""
-    report.chapter("elsewhere")
+    report.chapter("not checked here")
     report.leave_out(
         "that contradicting parameters are refused",
-        "fakecloud reads no Rules; tests/template evaluates them",
+        "fakecloud ignores Rules, which tests/template evaluates",
     )
     report.leave_out(
         "that the list of log groups is split into names",
-        "fakecloud cannot split it, so this test gave it the names",
+        "fakecloud cannot split the list, so this test gave it the separate names",
     )
-    report.leave_out("that a parameter has an allowed value and pattern", "fakecloud takes any")
+    report.leave_out("that a parameter has an allowed value", "fakecloud accepts any value")
     report.leave_out(
         "that a failed create leaves no resource, not even a retained one",
-        "fakecloud says ROLLBACK_COMPLETE and leaves everything that it made",
+        "fakecloud reports ROLLBACK_COMPLETE, but keeps everything that it created",
     )
 
 

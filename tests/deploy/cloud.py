@@ -1,4 +1,4 @@
-"""Runs fakecloud, a local AWS in one binary, and the commands that deploy into it."""
+"""Runs fakecloud, a program that replaces AWS locally, and the commands that deploy into it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ POLL_SECONDS: Final = 0.2
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack with this name and the packaged template at a path. It need not exist yet."""
+    """A stack that exists, or can be deployed: its name, and the path of its packaged template."""
 
     name: str
     template: Path
@@ -120,16 +120,16 @@ def client(service: str) -> Any:
 
 
 def packaged(folder: Path) -> Path:
-    """Package the built template, with its packages in fakecloud's S3."""
+    """Write the built template whose packages are in fakecloud's S3, and return its path."""
     path = folder / "packaged.yaml"
     _sam("package", "--resolve-s3", "--no-progressbar", "--output-template-file", str(path))
     return path
 
 
 def earlier(stack: Stack, version: str) -> Stack | None:
-    """Package the template of an earlier version with the present packages.
+    """Return a stack with the template of an earlier version and the present packages.
 
-    Return None if git does not have that version.
+    Returns None if git does not have that version.
     """
     shown = subprocess.run(
         ["git", "show", f"{version}:template.yaml"],
@@ -148,7 +148,7 @@ def earlier(stack: Stack, version: str) -> Stack | None:
             resource["Properties"]["CodeUri"] = stack.source()["Resources"][name]["Properties"][
                 "CodeUri"
             ]
-    # `load` reads `!Condition` as Fn::Condition
+    # `load` returns `!Condition` as Fn::Condition
     path.write_text(
         json.dumps(template).replace('"Fn::Condition"', '"Condition"'), encoding="utf-8"
     )
@@ -164,8 +164,8 @@ def find(setting: str | None) -> str | None:
 def started(binary: str, output: Path) -> Iterator[None]:
     """Run fakecloud on a free port of 127.0.0.1, and let this process use it instead of AWS.
 
-    Child processes use it too. Its output goes to `output`. It uses no container engine even if
-    there is one, so that the results are the same on all machines.
+    Child processes use fakecloud too. Its output is written to the file `output`. It uses no
+    container engine even if there is one, so that the results are the same on all machines.
     """
     address = f"127.0.0.1:{free_port()}"
     _reach_nothing_but(f"http://{address}")
@@ -181,10 +181,7 @@ def started(binary: str, output: Path) -> Iterator[None]:
 
 
 def _reach_nothing_but(url: str) -> None:
-    """Remove the settings of AWS, fakecloud and proxies from the environment.
-
-    The user's profile or token must not be used.
-    """
+    """Let this process use only this address as AWS, and no profile, token or proxy of the user."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "FAKECLOUD_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
@@ -239,9 +236,9 @@ def _sam(*arguments: str) -> None:
 def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
     """Transform the template with the same SAM translator as AWS.
 
-    fakecloud's own transform loses `EventInvokeConfig` and the conditions of functions, and takes
-    no parameter for the kind of deployment. It also does not split lists, so values that are
-    computed from parameters alone are inserted as text.
+    The transform in fakecloud loses `EventInvokeConfig` and the conditions of functions, and does
+    not accept a parameter as the kind of deployment. fakecloud also does not split lists. So values
+    that depend only on parameters are computed here.
     """
     values = {
         name: parameter["Default"] for name, parameter in template["Parameters"].items()

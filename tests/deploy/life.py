@@ -1,4 +1,4 @@
-"""Checks the changes of a stack: the same deploy again, an update, an upgrade and a delete."""
+"""Checks changes of a stack: a deployment without changes, an update, an upgrade, a deletion."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEPT: Final = {
     "MasterUser",
 }
 # SAM adds the version, the alias, CodeDeploy's resources and the schedule. Their names begin with
-# these.
+# these words.
 MADE_BY_SAM: Final = ("InferenceFunction", "ServerlessDeploymentApplication", "CanaryFunction")
 VERSION: Final = re.compile(r"\w+FunctionVersion[0-9a-f]{10}")
 PROBES: Final[dict[str, Callable[[str], Any]]] = {
@@ -69,13 +69,13 @@ PROBES: Final[dict[str, Callable[[str], Any]]] = {
 
 
 def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """Check that the same deploy again changes nothing."""
+    """Check that a second deployment with the same parameters changes nothing."""
     before = _state(stack)
     stack.deploy(**parameters)
     report.equal(f"changes in {', '.join(before)}", _differing(before, _state(stack)), [])
     report.leave_out(
         "that sam deploy finds nothing to do",
-        "fakecloud lists every resource in a change set, and executes it",
+        "fakecloud puts every resource into the change set",
     )
 
 
@@ -85,8 +85,8 @@ def updated(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None
     stack.deploy(**parameters)
     after = _state(stack)
     report.equal("status", stack.status(), "UPDATE_COMPLETE")
-    report.equal("resources made anew", _differing(before["resources"], after["resources"]), [])
-    report.equal("secrets with another value", _differing(before["secrets"], after["secrets"]), [])
+    report.equal("replaced resources", _differing(before["resources"], after["resources"]), [])
+    report.equal("secrets with a new value", _differing(before["secrets"], after["secrets"]), [])
 
 
 def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[str, str]) -> None:
@@ -100,16 +100,16 @@ def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[st
     after = stack.resources()
     report.equal("status", stack.status(), "UPDATE_COMPLETE")
     report.equal(
-        "what went",
+        "deleted resources",
         sorted(name for name in before if name not in after and not VERSION.fullmatch(name)),
         [],
     )
-    report.equal("made anew", _made_anew(stack, before, after), [])
+    report.equal("replaced resources", _replaced(stack, before, after), [])
     report.leave_out(
         "that the installer's resource keeps its id",
-        "it is the installer's answer, in whose place fakecloud invents one",
+        "the installer chooses the id, but fakecloud invents an id instead",
     )
-    # The pattern may become wider, and CloudWatch updates it in place.
+    # A newer version may have another pattern, which CloudWatch changes without a replacement.
     report.equal(
         "the subscription of the inference function, without its pattern",
         _without_pattern(_subscription(after)),
@@ -118,7 +118,7 @@ def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[st
 
 
 def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str]) -> None:
-    """`Inference=false` removes API, inference function and canary, and nothing else."""
+    """Check that `Inference=false` removes only API, inference function and canary."""
     before, kinds = stack.resources(), stack.kinds()
     wanted = {
         name
@@ -129,57 +129,58 @@ def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str
     after = stack.resources()
     gone = sorted(set(before) - set(after))
     report.equal(
-        "what went and was not the classifier's",
+        "deleted resources that are not the classifier's",
         [name for name in gone if name not in wanted and not name.startswith(MADE_BY_SAM)],
         [],
     )
-    report.equal("what is left of the classifier", sorted(wanted & set(after)), [])
-    report.equal("made anew", _made_anew(stack, before, after), [])
+    report.equal("remaining resources of the classifier", sorted(wanted & set(after)), [])
+    report.equal("replaced resources", _replaced(stack, before, after), [])
     probed = [name for name in gone if kinds[name] in PROBES and name not in KEPT]
     report.equal(
-        "what is left of it in AWS",
+        "remaining resources of the classifier in AWS",
         [name for name in probed if _exists(kinds[name], before[name])],
         [],
     )
 
 
 def new_version(stack: Stack, report: Report) -> None:
-    """Check that a changed setting of the inference function is in a new version.
+    """Check that a changed setting of the inference function publishes a new version.
 
-    The alias must name that version.
+    The alias must point to this version.
     """
     version = live(stack)["FunctionVersion"]
     if version == "1":
         why = (
-            "fakecloud keeps a version whose description changed, where AWS publishes another; "
-            "live stays at 1"
+            "fakecloud keeps the version if only its description changed, but AWS publishes "
+            "another version"
         )
         report.leave_out("that a change of LogText publishes a new version", why)
     else:
         report.equal("version behind the alias live", version, "2")
         published = configuration(f"{stack.resources()[LIVE_FUNCTION]}:{version}")
-        report.equal("its LOG_TEXT", published["Environment"]["Variables"]["LOG_TEXT"], "false")
+        report.equal(
+            "LOG_TEXT of this version", published["Environment"]["Variables"]["LOG_TEXT"], "false"
+        )
 
 
 def deleted(stack: Stack, report: Report) -> None:
-    """Check that deleting the stack keeps the data.
-
-    The resources with data and the key to them stay, and everything else goes.
-    """
+    """Check that deleting the stack keeps the resources with data, and their key, and no other."""
     ids, kinds = stack.resources(), stack.kinds()
     probed = sorted(name for name in ids if kinds[name] in PROBES)
     report.equal(
-        "missing before", [name for name in probed if not _exists(kinds[name], ids[name])], []
+        "resources that are missing before",
+        [name for name in probed if not _exists(kinds[name], ids[name])],
+        [],
     )
     stack.delete()
     left = {name for name in probed if _exists(kinds[name], ids[name])}
     kept = KEPT & set(probed)
-    report.equal("what survives", left & kept, kept)
-    report.equal(f"what is left of {len(probed) - len(kept)} others", left - kept, set())
+    report.equal("kept resources", left & kept, kept)
+    report.equal(f"remaining of {len(probed) - len(kept)} other resources", left - kept, set())
 
 
 def _state(stack: Stack) -> dict[str, Any]:
-    """Return the resources that a deployment without changes must not touch."""
+    """Return everything that a deployment without changes must not change."""
     ids, kinds = stack.resources(), stack.kinds()
     secrets = {name: ids[name] for name in ids if kinds[name] == "AWS::SecretsManager::Secret"}
     functions = [ids[name] for name in sorted(ids) if kinds[name] == "AWS::Lambda::Function"]
@@ -210,10 +211,10 @@ def _without_pattern(filters: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _made_anew(stack: Stack, before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the resources that have another physical id than before.
+def _replaced(stack: Stack, before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return the resources that were replaced: their physical id has changed.
 
-    A custom resource is left out, because its function chooses the id.
+    Custom resources are left out, because their functions choose the ids.
     """
     kinds = stack.kinds()
     return _differing(

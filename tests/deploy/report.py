@@ -15,7 +15,7 @@ LONGEST = 150
 
 @dataclass
 class Report:
-    """A report with one line for each check, and counts at the end."""
+    """Counts the checks, and prints a line for each."""
 
     passed: int = 0
     failed: int = 0
@@ -25,7 +25,7 @@ class Report:
         print(f"\n{title}", flush=True)
 
     def equal(self, what: str, seen: object, expected: object) -> None:
-        """Check that the seen value equals the expected one."""
+        """Check that the seen value equals the expected value."""
         if seen == expected:
             self.passed += 1
             print(f"  ok           {what}: {_short(seen)}", flush=True)
@@ -40,15 +40,14 @@ class Report:
     def read_back(self, check: Callable[..., None], stack: Stack, **wanted: Any) -> None:
         """Run the checks of one resource.
 
-        If the resource cannot be read back, that check has failed, and the next checks go
-        on.
+        If the resource cannot be read, this counts as a failed check, and the run continues.
         """
         try:
             check(stack, self, **wanted)
         except (BotoCoreError, ClientError, LookupError, TypeError, ValueError) as problem:
             self.failed += 1
             print(
-                f"  FAILED       {check.__name__} cannot be read back "
+                f"  FAILED       {check.__name__}: cannot be read "
                 f"({type(problem).__name__}: {problem})",
                 flush=True,
             )
@@ -59,7 +58,7 @@ class Report:
         print(f"  FAILED       {problem}", flush=True)
 
     def leave_out(self, what: str, why: str) -> None:
-        """Report a thing that is not checked, once."""
+        """Report, only once, a thing that is not checked."""
         if what in self.left_out:
             return
         self.left_out.add(what)
@@ -72,8 +71,8 @@ class Report:
             "not checked."
         )
         return (
-            f"{counts} This proves the wiring only: no function ran, and fakecloud calls every "
-            "custom resource complete."
+            f"{counts} This proves only that the resources are connected: no function ran, and "
+            "fakecloud reports every custom resource as complete."
         )
 
 

@@ -1,6 +1,6 @@
-"""Checks the wiring of a stack, read back through each service's own API.
+"""Checks how the resources of a stack are connected, as the API of each service reports them.
 
-If fakecloud itself lacks something, the check reports that instead of passing.
+A thing that fakecloud cannot do is reported as not checked.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tests.deploy.cloud import REGION, Stack, client
 from tests.deploy.report import Report
 
 LIVE_FUNCTION = "InferenceFunction"
-INSTALLERS = "the installer's answer, in whose place fakecloud puts the name of the attribute"
+INSTALLERS = "the installer returns these values, and no function runs in fakecloud"
 
 
 def made(
     stack: Stack, report: Report, *, absent: set[str], status: str = "CREATE_COMPLETE"
 ) -> None:
-    """Check that every resource and output of the template is there.
+    """Check that every resource and output of the template exists.
 
-    Those with a condition in `absent` must not be there.
+    Resources and outputs whose condition is in `absent` must not exist.
     """
     template = stack.source()
     report.equal("status", stack.status(), status)
@@ -43,9 +43,9 @@ def made(
 
 
 def subscription(stack: Stack, report: Report) -> None:
-    """Check that the matching lines of each subscribed log group go to the shipper.
+    """Check that matching lines of each subscribed log group are sent to the shipper.
 
-    The shipper must let these log groups invoke it.
+    These log groups must have the permission to invoke the shipper.
     """
     ids = stack.resources()
     subscribed = [each for each in read(stack.template).subscriptions if each[0] in ids]
@@ -54,13 +54,15 @@ def subscription(stack: Stack, report: Report) -> None:
             logGroupName=group_name(ids[group])
         )["subscriptionFilters"]
         report.equal(f"pattern of the subscription of {group}", found["filterPattern"], pattern)
-        report.equal("its destination", function_name(found["destinationArn"]), ids[function])
+        report.equal(
+            f"destination of {group}", function_name(found["destinationArn"]), ids[function]
+        )
     statements = permissions(ids["ShipperFunction"])
     callers = {
         (each["Principal"]["Service"], group_name(each["Condition"]["ArnLike"]["AWS:SourceArn"]))
         for each in statements
     }
-    # the laptop's stack has no monitor or canary to subscribe
+    # a stack without the dashboards has no monitor, and a stack without inference has no canary
     further = {"MonitorLogGroup", "CanaryLogGroup"} & ids.keys()
     groups = {group for group, _, _ in subscribed} | further
     expected = {("logs.amazonaws.com", group_name(ids[group])) for group in groups}
@@ -68,7 +70,7 @@ def subscription(stack: Stack, report: Report) -> None:
 
 
 def delivery(stack: Stack, report: Report, *, by_stream: bool) -> None:
-    """Check that the predictions' lines go to the stream, or else to the shipper."""
+    """Check that log lines of predictions are sent to the stream, or to the shipper directly."""
     ids = stack.resources()
     (found,) = client("logs").describe_subscription_filters(
         logGroupName=group_name(ids["InferenceLogGroup"])
@@ -76,7 +78,7 @@ def delivery(stack: Stack, report: Report, *, by_stream: bool) -> None:
     destination = found["destinationArn"]
     expected = ids["Stream"] if by_stream else ids["ShipperFunction"]
     name = destination.rpartition("/")[2] if by_stream else function_name(destination)
-    report.equal("where the predictions' lines go", name, expected)
+    report.equal("destination of the log lines of predictions", name, expected)
 
 
 def stream(stack: Stack, report: Report) -> None:
@@ -86,18 +88,24 @@ def stream(stack: Stack, report: Report) -> None:
     summary = described["StreamDescriptionSummary"]
     report.equal("encryption of the stream", summary.get("EncryptionType"), "KMS")
     mapping = client("lambda").get_event_source_mapping(UUID=ids["StreamMapping"])
-    report.equal("what the mapping reads", mapping["EventSourceArn"], summary["StreamARN"])
-    report.equal("whom it calls", function_name(mapping["FunctionArn"]), ids["ShipperFunction"])
-    told = {
+    report.equal("stream that the mapping reads", mapping["EventSourceArn"], summary["StreamARN"])
+    report.equal(
+        "function that the mapping invokes",
+        function_name(mapping["FunctionArn"]),
+        ids["ShipperFunction"],
+    )
+    expected = {
         "StartingPosition": "TRIM_HORIZON",
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "BisectBatchOnFunctionError": True,
     }
-    report.equal("how it reads", {name: mapping.get(name) for name in told}, told)
+    report.equal(
+        "settings of the mapping", {name: mapping.get(name) for name in expected}, expected
+    )
 
 
 def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
-    """Check that a payload that failed three times reaches the bucket, and then the replay.
+    """Check that a payload that failed three times is kept in the bucket, and replayed from it.
 
     The bucket must have no public access.
     """
@@ -105,31 +113,33 @@ def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
     config = client("lambda").get_function_event_invoke_config(FunctionName=ids["ShipperFunction"])
     bucket = ids["DeadLetterBucket"]
     report.equal(
-        "where the shipper's failed payloads go",
+        "destination of the shipper's failed payloads",
         config["DestinationConfig"]["OnFailure"]["Destination"],
         f"arn:aws:s3:::{bucket}",
     )
-    report.equal("retries before that", config["MaximumRetryAttempts"], 2)
+    report.equal("retries of the shipper", config["MaximumRetryAttempts"], 2)
     replay = client("lambda").get_function_event_invoke_config(FunctionName=ids["ReplayFunction"])
     report.equal("retries of the replay", replay["MaximumRetryAttempts"], 0)
     s3 = client("s3")
     (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     report.equal(
-        "days that the bucket keeps them",
+        "days that the bucket keeps payloads",
         (rule["Status"], rule["Expiration"]["Days"]),
         ("Enabled", days),
     )
     closed = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-    report.equal("the bucket's public access", closed, dict.fromkeys(closed, True))
+    report.equal("blocked public access of the bucket", closed, dict.fromkeys(closed, True))
     (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"][
         "Rules"
     ]
     report.equal(
-        "its encryption", encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256"
+        "encryption of the bucket",
+        encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
+        "AES256",
     )
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
     report.equal(
-        "its policy",
+        "policy of the bucket",
         (statement["Effect"], statement["Condition"]),
         ("Deny", {"Bool": {"aws:SecureTransport": "false"}}),
     )
@@ -137,16 +147,16 @@ def dead_letters(stack: Stack, report: Report, *, days: int) -> None:
     rule = events.describe_rule(Name=ids["ReplayFunctionAgain"])
     (target,) = events.list_targets_by_rule(Rule=ids["ReplayFunctionAgain"])["Targets"]
     report.equal(
-        "the replay's schedule",
+        "schedule of the replay",
         (rule["ScheduleExpression"], function_name(target["Arn"])),
         ("rate(15 minutes)", ids["ReplayFunction"]),
     )
     environment = configuration(ids["ReplayFunction"])["Environment"]["Variables"]
-    report.equal("the bucket that it reads", environment["DEAD_LETTER_BUCKET"], bucket)
+    report.equal("bucket that the replay reads", environment["DEAD_LETTER_BUCKET"], bucket)
 
 
 def retention(stack: Stack, report: Report, *, days: int) -> None:
-    """Check that log groups keep lines for the days of the parameter.
+    """Check that log groups keep lines for this number of days.
 
     Every function must write to its own log group.
     """
@@ -167,8 +177,8 @@ def retention(stack: Stack, report: Report, *, days: int) -> None:
         [group_name(ids[name.replace("Function", "LogGroup")]) for name in functions],
     )
     report.leave_out(
-        "that their roles may write there and nowhere else",
-        "fakecloud's Ref of a log group is an ARN, AWS's a name",
+        "that the functions' roles may write only to their log groups",
+        "Ref of a log group is an ARN in fakecloud, and a name in AWS",
     )
 
 
@@ -188,20 +198,22 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
         [("POST /feedback", authorization), ("POST /predict", authorization)],
     )
     (target,) = {route["Target"] for route in routes}
-    report.leave_out("that an unsigned request is refused", "fakecloud takes any")
+    report.leave_out("that an unsigned request is refused", "fakecloud accepts any request")
     integration = gateway.get_integration(ApiId=ids["Api"], IntegrationId=target.rpartition("/")[2])
     report.equal(
-        "it reaches", _qualified(integration["IntegrationUri"]), f"{ids[LIVE_FUNCTION]}:live"
+        "function of the routes",
+        _qualified(integration["IntegrationUri"]),
+        f"{ids[LIVE_FUNCTION]}:live",
     )
     (stage,) = gateway.get_stages(ApiId=ids["Api"])["Items"]
     settings = stage["DefaultRouteSettings"]
     report.equal(
-        "requests a second",
+        "most requests per second",
         (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]),
         (50, 50),
     )
     report.equal(
-        "where it logs",
+        "log group of the API",
         group_name(stage["AccessLogSettings"]["DestinationArn"]),
         group_name(ids["ApiLogGroup"]),
     )
@@ -216,11 +228,11 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
         f"https://{ids['Api']}.execute-api.{REGION}.amazonaws.com/feedback",
     )
     report.equal("InferenceAlias", stack.outputs()["InferenceAlias"], live(stack)["AliasArn"])
-    report.equal("the version behind it", live(stack)["FunctionVersion"], "1")
+    report.equal("version of the alias", live(stack)["FunctionVersion"], "1")
 
 
 def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
-    """Check that every alarm is there and notifies the topic, and that the dashboard shows it."""
+    """Check that every alarm exists, notifies the topic, and is on the dashboard."""
     ids, template = stack.resources(), stack.source()["Resources"]
     wanted = {
         name
@@ -230,9 +242,9 @@ def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
     found = client("cloudwatch").describe_alarms(
         AlarmNames=[ids[name] for name in sorted(wanted)], MaxRecords=100
     )["MetricAlarms"]
-    report.equal(f"alarms, of {len(wanted)}", len(found), len(wanted))
+    report.equal("number of alarms", len(found), len(wanted))
     report.equal(
-        "where they ring",
+        "topic that the alarms notify",
         {action for each in found for action in each["AlarmActions"]},
         {ids["AlarmTopic"]},
     )
@@ -241,7 +253,7 @@ def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
     )
     shown = {each.rpartition(":")[2] for each in body["widgets"][0]["properties"]["alarms"]}
     differing = shown ^ {ids[name].rpartition(":")[2] for name in wanted}
-    report.equal("alarms that are not on the dashboard, or only there", differing, set())
+    report.equal("alarms in which dashboard and template differ", differing, set())
 
 
 def tags(stack: Stack, report: Report) -> None:
@@ -254,14 +266,14 @@ def tags(stack: Stack, report: Report) -> None:
         report.equal("tag of the shipper", found["Application"], "prediction-monitor")
     else:
         report.leave_out(
-            "that the stack's tags are on its resources", "fakecloud does not hand them down"
+            "that the stack's tags are on its resources", "fakecloud does not copy them"
         )
 
 
 def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
-    """Check that every line of further log groups goes to the shipper.
+    """Check that every line of further log groups is sent to the shipper.
 
-    The shipper must let each of these log groups invoke it.
+    These log groups must have the permission to invoke the shipper.
     """
     ids = stack.resources()
     for group in groups:
@@ -283,10 +295,10 @@ def more_logs(stack: Stack, report: Report, *, groups: list[str]) -> None:
 
 
 def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern: str) -> None:
-    """Check the subscription of log groups that log predictions.
+    """Check the subscriptions of the log groups in the parameter `LogGroups`.
 
-    Each has a filter with one name, at its place in the list. One permission is for all of
-    them.
+    The keys of `groups` are the places of the log groups in the list. All filters have the same
+    name, and one permission is for all log groups.
     """
     ids = stack.resources()
     for place, group in groups.items():
@@ -303,7 +315,7 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
             seen,
             ("prediction-monitor-records", pattern, ids["ShipperFunction"]),
         )
-        report.equal(f"its place, {place}", f"LogGroup{place}" in ids, True)  # noqa: FBT003
+        report.equal(f"LogGroup{place} exists", f"LogGroup{place}" in ids, True)  # noqa: FBT003
     callers = [
         each["Condition"]["ArnLike"]["AWS:SourceArn"].rpartition(":log-group:")[2]
         for each in permissions(ids["ShipperFunction"])
@@ -316,14 +328,14 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
     report.equal("who may invoke the shipper", sorted(callers), sorted(["*", *own]))
     variables = configuration(ids["ShipperFunction"])["Environment"]["Variables"]
     report.equal(
-        "names of groups in its environment",
+        "log groups that the shipper's environment names",
         [each for each in groups.values() if each in str(variables)],
         [],
     )
 
 
 def not_subscribed(stack: Stack, report: Report, *, group: str) -> None:
-    """Check that a log group with an empty place in the list has no filter."""
+    """Check that a log group that was removed from the list has no filter."""
     report.equal(
         f"filters of {group}",
         client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"],
@@ -339,19 +351,19 @@ def concurrency(stack: Stack, report: Report, *, reserved: int) -> None:
 
 
 def written_to(stack: Stack, report: Report, *, address: str) -> None:
-    """Check the address that is notified of an alarm."""
+    """Check the address that the topic of alarms notifies."""
     found = client("sns").list_subscriptions_by_topic(TopicArn=stack.resources()["AlarmTopic"])[
         "Subscriptions"
     ]
     report.equal(
-        "who is written to",
+        "who gets the messages of the topic",
         [(each["Protocol"], each["Endpoint"]) for each in found],
         [("email", address)],
     )
 
 
 def permissions(function: str) -> list[dict[str, Any]]:
-    """Return the principals that may invoke a function."""
+    """Return the statements that permit a principal to invoke a function."""
     found: list[dict[str, Any]] = json.loads(
         client("lambda").get_policy(FunctionName=function)["Policy"]
     )["Statement"]
@@ -359,7 +371,7 @@ def permissions(function: str) -> list[dict[str, Any]]:
 
 
 def environment(stack: Stack, report: Report, *, log_text: str) -> None:
-    """Check the inference function's settings: whether it logs text, and its hash key."""
+    """Check two settings of the inference function: whether it logs text, and its hash key."""
     ids = stack.resources()
     variables = configuration(ids[LIVE_FUNCTION])["Environment"]["Variables"]
     report.equal("LOG_TEXT of the inference function", variables["LOG_TEXT"], log_text)
@@ -369,14 +381,14 @@ def environment(stack: Stack, report: Report, *, log_text: str) -> None:
         f"{{{{resolve:secretsmanager:{ids['HashKey']}}}}}",
     )
     report.leave_out(
-        "that HASH_KEY is the secret's value", "fakecloud leaves a dynamic reference as it stands"
+        "that HASH_KEY is the secret's value", "fakecloud does not resolve dynamic references"
     )
 
 
 def gradual_deployment(stack: Stack, report: Report) -> None:
     """Check how requests move to a new version, and which alarms roll it back."""
     ids = stack.resources()
-    # in fakecloud, the application's name comes before the group's name in a `Ref`
+    # in fakecloud, `Ref` gives the name of the application and then the name of the group
     _, _, name = ids["InferenceFunctionDeploymentGroup"].rpartition("/")
     codedeploy = client("codedeploy")
     group = codedeploy.get_deployment_group(
@@ -388,11 +400,13 @@ def gradual_deployment(stack: Stack, report: Report) -> None:
         "CodeDeployDefault.LambdaAllAtOnce",
     )
     alarms = {alarm["name"] for alarm in group.get("alarmConfiguration", {}).get("alarms", [])}
-    report.equal("alarms that could stop a move all at once", alarms, set())
+    report.equal("alarms that stop a deployment", alarms, set())
     report.equal(
-        "in the role", role_name(group["serviceRoleArn"]), role_name(ids["DeploymentRole"])
+        "role of the deployment",
+        role_name(group["serviceRoleArn"]),
+        role_name(ids["DeploymentRole"]),
     )
-    report.leave_out("that requests move by and by, and back", "fakecloud moves an alias at once")
+    report.leave_out("that requests move gradually, and back", "fakecloud moves an alias at once")
 
 
 def domain_of_its_own(stack: Stack, report: Report) -> None:
@@ -423,7 +437,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         "the administrator", (user["username"], len(user["password"])), ("administrator", 40)
     )
     report.leave_out(
-        "that this secret is the domain's first user", "no answer of AWS or fakecloud tells"
+        "that this secret is the domain's first user", "neither AWS nor fakecloud says it"
     )
     logs = {
         kind: group_name(each["CloudWatchLogsLogGroupArn"])
@@ -437,12 +451,12 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         "AUDIT_LOGS": "Audit",
     }
     report.equal(
-        "where it logs",
+        "log groups of the domain",
         logs,
         {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()},
     )
     report.equal(
-        "under vended logs",
+        "their names begin as those of vended logs",
         {
             name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-")
             for name in logs.values()
@@ -452,7 +466,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
     (policy,) = client("logs").describe_resource_policies()["resourcePolicies"]
     (statement,) = json.loads(policy["policyDocument"])["Statement"]
     report.equal(
-        "where the service may write",
+        "log groups to which OpenSearch Service may write",
         {group_name(each) for each in statement["Resource"]},
         set(logs.values()),
     )
@@ -467,7 +481,7 @@ def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Check that shipper and replay may post to the bulk interface of this domain only."""
+    """Check that shipper and replay may send bulk requests, only to this domain."""
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
@@ -476,10 +490,7 @@ def writes(stack: Stack, report: Report, arn: str) -> None:
 
 
 def installer(stack: Stack, report: Report) -> None:
-    """Check that the custom resource is there, after its function.
-
-    The function may read the secret that it signs in with.
-    """
+    """Check that the installer's function exists and may read the secret with which it signs in."""
     ids = stack.resources()
     (statement,) = _statements(ids["KibanaRole"], "sign-in")
     report.equal(
@@ -492,7 +503,7 @@ def installer(stack: Stack, report: Report) -> None:
     ]
     report.equal("version of the installer", version, "1")
     report.leave_out(
-        "what the installer is told, and does",
+        "the properties that the installer gets, and what it does",
         "no function runs, and a custom resource keeps no properties",
     )
     report.leave_out(
@@ -501,11 +512,11 @@ def installer(stack: Stack, report: Report) -> None:
 
 
 def signs(stack: Stack, report: Report, *, arn: str) -> None:
-    """Check that without a secret the installer signs its requests, for this domain only."""
+    """Check that an installer without a secret may sign requests, only to this domain."""
     found = [one["Resource"] for one in _statements(stack.resources()["KibanaRole"], "install")]
     resources = [each for one in found for each in (one if isinstance(one, list) else [one])]
     report.equal(
-        "the installer may ask",
+        "domain to which the installer may send requests",
         {each.partition("/")[0] + "/" + each.split("/")[1] for each in resources},
         {arn},
     )
@@ -526,7 +537,7 @@ def existing_domain(stack: Stack, report: Report, *, endpoint: str, arn: str) ->
 def network(stack: Stack, report: Report, *, subnets: list[str]) -> None:
     """Check that domain, shipper, replay and installer are in the VPC.
 
-    Their security groups must let HTTPS through and nothing else.
+    Their security groups must allow HTTPS and nothing else.
     """
     ids = stack.resources()
     for function in ("ShipperFunction", "ReplayFunction", "KibanaFunction"):
@@ -586,13 +597,13 @@ def _without_request(answer: dict[str, Any]) -> dict[str, Any]:
 def group_name(reference: str) -> str:
     """Return a log group's name.
 
-    AWS's `Ref` is the name, but fakecloud's is an ARN, so an ARN may be inside another ARN.
+    `Ref` gives the name in AWS, but an ARN in fakecloud. So an ARN may contain another ARN.
     """
     return reference.rpartition(":log-group:")[2].rstrip(":*")
 
 
 def role_name(reference: str) -> str:
-    """Return a role's name. AWS's `Ref` is the name, but fakecloud's is the ARN."""
+    """Return a role's name. `Ref` gives the name in AWS, but the ARN in fakecloud."""
     return reference.rpartition("/")[2]
 
 
@@ -601,7 +612,7 @@ def function_name(arn: str) -> str:
 
 
 def _qualified(uri: str) -> str:
-    """Return `function:alias` of an integration's address.
+    """Return `function:alias` from an integration's address.
 
     The address is `arn:...:lambda:path/.../functions/ARN/invocations` or the ARN alone.
     """
