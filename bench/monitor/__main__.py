@@ -1,8 +1,8 @@
 """`make bench-monitor DATA=folder` measures detections and false alarms of the monitor.
 
-The documents of EWT, a corpus, are divided into two halves. One half gives the table of the dial,
-which says how strictly the monitor judges (monitor/dial.py). Everything else is measured on the
-other half and on a second corpus, GUM.
+The documents of EWT, a corpus, are divided into two halves. One half gives false_alarm_table.json,
+from which the monitor takes its limits. Everything else is measured on the other half and on a
+second corpus, GUM.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SETS: Final = 21  # number of sets that `predicted` returns
 class Scale:
     """The size of a run: how often each measurement is repeated.
 
-    `dial`, `bars` and `power` are numbers of random draws: for the table of the dial, for false
+    `dial`, `bars` and `power` are numbers of random draws: for the false-alarm table, for false
     alarms on other traffic, and for baselines under drift. `splits` and `resplits` are numbers of
     random divisions: of independent rows, and of labelled sentences. `documents` is the number of
     documents that OpenSearch reads.
@@ -140,7 +140,7 @@ def _measure(
 
     kinds = false_alarms.kinds(dialled, german)
     figures = false_alarms.measured(
-        source, kinds, scale.dial, 61, start("the table of the dial", scale.dial * len(kinds))
+        source, kinds, scale.dial, 61, start("the false-alarm table", scale.dial * len(kinds))
     )
     yield "dial_figures", figures
     yield "dial", (rows := false_alarms.dial(figures))
@@ -152,7 +152,7 @@ def _measure(
     unseen = false_alarms.kinds(tested, french) | {
         f"{kind} (GUM)": days for kind, days in false_alarms.kinds(gum, french).items()
     }
-    tick = start("documents not used for the dial", scale.bars * len(unseen))
+    tick = start("documents not used for the table", scale.bars * len(unseen))
     yield (
         "false_alarms",
         _at(row, false_alarms.measured(source, unseen, scale.bars, 67, tick, sizes={168: 7})),
@@ -351,7 +351,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--write-dial",
         action="store_true",
-        help="also write the measured rows of the dial into the table that the monitor uses",
+        help="also write the measured rows into the false-alarm table of the monitor",
     )
     parser.add_argument(
         "--accuracy",

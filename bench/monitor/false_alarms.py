@@ -1,7 +1,7 @@
 """Measures false alarms of the monitor.
 
 First the false alarms of each row of false_alarm_table.json are measured. Then the same figures
-are measured on documents that were not used for the dial.
+are measured on documents that were not used for this table.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# The dial requires three unusual windows in a row. At the same promised rate of false notices, new
-# sources of traffic then cause a third of the notices that they cause with two in a row.
+# Each row of the table requires three unusual windows in a row. At the same promised rate of false
+# notices, new sources of traffic then cause a third of the notices that they cause with two.
 USED: Final = 3
 # Sizes of baseline: each key is a number of windows, and its value is the number of days from which
 # they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have
@@ -111,7 +111,7 @@ def upper_bound(counts: Sequence[int]) -> float:
 
 
 def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
-    """Return the kinds of traffic on which the dial is measured."""
+    """Return the kinds of traffic on which the false-alarm table is measured."""
     return {
         "bursts": traffic.steady(of),
         "day and night, ± .3": traffic.by_hour(of, 0.3),
@@ -161,7 +161,7 @@ def measured(
 def dial(
     figures: Sequence[Mapping[str, Any]], *, false_windows: float = 0.01
 ) -> list[dict[str, Any]]:
-    """Choose the rows of the dial.
+    """Choose the rows of the false-alarm table.
 
     The figures for each size and level are those of the worst kind of traffic. Rows with too many
     false windows are left out.

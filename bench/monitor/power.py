@@ -42,7 +42,7 @@ def under_bursts(
     tick: Tick,
     more: Mapping[str, Drift] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure, for each drift, the share of windows that are unusual at this row of the dial.
+    """Measure, for each drift, the share of windows that are unusual by this row of the table.
 
     The share of windows in which each rival finds drift is measured too.
     """
