@@ -70,7 +70,7 @@ class Answer:
 
     `pins` are pairs of package and version. The keys of `findings` are package, version and name of
     the vulnerability. The keys of `unknown` are the reasons why packages or lock files have no
-    answer; the value is the first lock file with this reason.
+    answer. Its values are the first lock file with this reason.
     """
 
     pins: set[tuple[str, str]] = field(default_factory=set)

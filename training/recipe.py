@@ -84,9 +84,12 @@ def real_against_corrupted(
 ) -> list[Example]:
     """Return the examples of a stage.
 
-    The examples are several copies of each good sentence, each copy with a corruption of it; the
-    pairs of BLiMP; and two copies of CoLA's bad sentences. `held_out` has the `bare` form of all
-    sentences that are used for measurements. Examples that are equal to one of them are left out.
+    - several copies of each good sentence, and a corruption of each copy
+    - the pairs of BLiMP
+    - two copies of each bad sentence of CoLA
+
+    `held_out` has the `bare` form of all sentences that are used for measurements. Examples with
+    one of these forms are left out.
     """
     chance = random.Random(seed)
     examples: list[Example] = []
