@@ -33,7 +33,7 @@ from training.modelcard import markdown
 from training.profile import profile
 from training.sample import Sample
 
-MOST_FLIPS: Final = 0.02  # the share of labels that may differ from the checkpoint's
+MOST_FLIPS: Final = 0.02  # this share of the labels may differ from those of the checkpoint
 # in bytes: AWS's quota for an unzipped package, less the size of the function and its packages
 ROOM: Final = 262_144_000 - 105_000_000
 RARE: Final = 0.01  # a value is unusual if a smaller share of the sample's texts has it
