@@ -41,14 +41,20 @@ class Times(NamedTuple):
 
 
 def interleaved(
-    contenders: Mapping[str, Contender], expected: int, rounds: int, tick: Callable[[], None]
+    contenders: Mapping[str, Contender],
+    expected: int,
+    rounds: int,
+    tick: Callable[[], None],
+    *,
+    warm_up: int = 0,
 ) -> dict[str, Times]:
     """Measure every contender in this process, once in each round.
 
-    Each call must return `expected`.
+    Each call must return `expected`. Before each sample, the contender is called `warm_up` times
+    without being measured.
     """
     return in_turn(
-        {name: partial(_here, contender) for name, contender in contenders.items()},
+        {name: partial(_here, contender, warm_up) for name, contender in contenders.items()},
         expected,
         rounds,
         tick,
@@ -97,12 +103,14 @@ def _sample(name: str, sampler: Sampler, expected: int, repetitions: int) -> tup
     return cpu, wall
 
 
-def _here(contender: Contender, repetitions: int) -> Sample:
+def _here(contender: Contender, warm_up: int, repetitions: int) -> Sample:
     """Measure one sample in this process.
 
     Garbage of earlier samples is collected before the measurement, not during it.
     """
     gc.collect()
+    for _ in range(warm_up):
+        contender()
     cpu, wall = time.process_time(), time.perf_counter()
     counts = [contender() for _ in range(repetitions)]
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
