@@ -65,10 +65,10 @@ def _dial(results: Results) -> str:
     head = [
         "windows of the baseline",
         "level",
-        "in a row",
+        "windows in a row",
         "false windows, %",
         *kinds,
-        "most",
+        "most in one draw",
         "at most one notice in (days)",
         "used",
     ]
@@ -81,7 +81,8 @@ def _false_alarms(results: Results) -> str:
         [f["traffic"], _percent(f["false_windows"]), f"{f['notices_in_30_days']:.2f}", f["most"]]
         for f in lines
     ]
-    return _table(["traffic", "false windows, %", "notices in 30 days", "most"], rows)
+    head = ["traffic", "false windows, %", "notices in 30 days", "most in one draw"]
+    return _table(head, rows)
 
 
 def _power(results: Results) -> str:
@@ -103,8 +104,8 @@ def _power(results: Results) -> str:
         [
             "drift",
             "found, EWT (worst baseline)",
-            "δ",
-            "found, GUM (worst)",
+            "size δ of the effect",
+            "found, GUM (worst baseline)",
             *_names(results["power"]),
         ],
         rows,
@@ -113,7 +114,7 @@ def _power(results: Results) -> str:
 
 def _genres(lines: Lines) -> str:
     return _table(
-        ["genre", "found", "worst baseline"],
+        ["genre", "share of windows found", "share found with the worst baseline"],
         [[g["genre"], f"{g['found']:.2f}", f"{g['worst']:.2f}"] for g in lines],
     )
 
@@ -122,7 +123,8 @@ def _profile(lines: Lines) -> str:
     rows = [
         [p["drift"], p["n"], f"{p['found']:.2f}", f"{p['effect']:.2f}", *_rivals(p)] for p in lines
     ]
-    return _table(["drift", "n", "found", "δ", *_names(lines)], rows)
+    head = ["drift", "predictions in a window", "found", "size δ of the effect"]
+    return _table([*head, *_names(lines)], rows)
 
 
 def _independent(parts: Mapping[str, Lines]) -> str:
@@ -131,7 +133,8 @@ def _independent(parts: Mapping[str, Lines]) -> str:
         for name, lines in parts.items()
         for p in lines
     ]
-    return _table(["rows", "n", "false windows, %", *_names(next(iter(parts.values())))], rows)
+    head = ["source of the rows", "predictions in a window", "false windows, %"]
+    return _table([*head, *_names(next(iter(parts.values())))], rows)
 
 
 def _changes(changes: Mapping[str, Any]) -> str:
@@ -160,7 +163,13 @@ def _changes(changes: Mapping[str, Any]) -> str:
         ]
     )
     return _table(
-        ["what changes", "level x in a row", "unusual windows, %", "notices in 30 days", "most"],
+        [
+            "change",
+            "level x windows in a row",
+            "unusual windows, %",
+            "notices in 30 days",
+            "most in one draw",
+        ],
         rows,
     )
 
@@ -182,15 +191,15 @@ def _volume(parts: Mapping[str, Lines]) -> str:
             )
     return _table(
         [
-            "rows",
-            "a day",
-            "days",
-            "state",
-            "windows",
+            "traffic",
+            "predictions a day",
+            "days of the baseline",
+            "baseline",
+            "windows of the baseline",
             "deff",
             "hours to a notice",
-            "smallest δ",
-            *drifts,
+            "smallest δ that is found",
+            *(f"found: {drift}" for drift in drifts),
         ],
         rows,
     )
@@ -210,12 +219,12 @@ def _estimated(lines: Lines) -> str:
         for one in lines
     ]
     head = [
-        "n",
+        "sentences in a window",
         "windows",
         "interval holds the truth, %",
-        "without the noise of calibration, %",
-        "bias",
-        "bias of a re-split, mean size",
+        "interval without the noise of calibration holds the truth, %",
+        "bias of all splits",
+        "bias of one split, mean size",
         "error of a window, mean size",
     ]
     return _table(head, rows)
