@@ -25,13 +25,13 @@ LINES: Final = (1, 20)  # of a payload
 HEAD: Final = (
     "events a second",
     "direct: executions at once",
-    "in an outage of a minute",
-    "USD",
+    "direct: executions in an outage of a minute",
+    "direct: USD",
     "Kinesis: shards",
-    "executions at once",
-    "USD",
+    "Kinesis: executions at once",
+    "Kinesis: USD",
     "domain",
-    "USD",
+    "domain: USD",
 )
 COMPUTED: Final = (f"| {HEAD[0]} |", "| limit |")  # the beginnings of the computed tables
 PAGE: Final = ROOT / "docs" / "scale.md"
