@@ -66,7 +66,7 @@ def weights(path: Path) -> Weights:
                     f"{module}.bias": bias,
                 }
             layers += 1
-        elif node.op_type == "MatMulIntegerToFloat":  # of an attention that was split into parts
+        elif node.op_type == "MatMulIntegerToFloat":  # a part of the last layer's attention
             module = f"bert.encoder.layer.{layers}.attention.self.{node.name.rpartition('/')[2]}"
             matrix, scale, zero, bias = (stored[node.input[at]] for at in (1, 3, 5, 6))
             found |= {f"{module}.weight": _numbers(matrix, scale, zero).T, f"{module}.bias": bias}

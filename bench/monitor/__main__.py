@@ -133,17 +133,17 @@ def _measure(
 ) -> Iterator[tuple[str, Any]]:
     """Yield each part of the results with its name, as soon as it is measured."""
     one, other = traffic.halves(HALVES)
-    dialled, tested = traffic.pool(source, "ewt", one), traffic.pool(source, "ewt", other)
+    for_table, tested = traffic.pool(source, "ewt", one), traffic.pool(source, "ewt", other)
     german = traffic.pool(source, "foreign", lambda documents: documents < GERMAN)
     french = traffic.pool(source, "foreign", lambda documents: documents >= GERMAN)
     gum, made = traffic.pool(source, "gum"), steady(tested)
 
-    kinds = false_alarms.kinds(dialled, german)
+    kinds = false_alarms.kinds(for_table, german)
     figures = false_alarms.measured(
         source, kinds, scale.dial, 61, start("the false-alarm table", scale.dial * len(kinds))
     )
     yield "dial_figures", figures
-    yield "dial", (rows := false_alarms.dial(figures))
+    yield "dial", (rows := false_alarms.chosen(figures))
     row = false_alarm_table.choose(
         168, table=tuple(false_alarm_table.Row(**row) for row in rows)
     ).row
@@ -203,7 +203,7 @@ def _measure(
     )
     tick = start("new sources, a weekly cycle, a launch", scale.bars * 3)
     moved = false_alarms.measured(
-        source, {"": steady(dialled)}, scale.bars, 71, tick, sizes={168: 7}, tested=made
+        source, {"": steady(for_table)}, scale.bars, 71, tick, sizes={168: 7}, tested=made
     )
     week = false_alarms.measured(
         source, {"": weekly(tested, gum)}, scale.bars, 73, tick, sizes={336: 14}

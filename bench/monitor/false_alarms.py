@@ -158,7 +158,7 @@ def measured(
     return found
 
 
-def dial(
+def chosen(
     figures: Sequence[Mapping[str, Any]], *, false_windows: float = 0.01
 ) -> list[dict[str, Any]]:
     """Choose the rows of the false-alarm table.

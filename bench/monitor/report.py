@@ -12,7 +12,7 @@ Lines = Sequence[Mapping[str, Any]]
 def tables(results: Results) -> dict[str, str]:
     """Return each table by its name."""
     return {
-        "dial": _dial(results),
+        "dial": _false_alarm_table(results),
         "false alarms": _false_alarms(results),
         "power": _power(results),
         "genres": _genres(results["power_genres"]),
@@ -36,7 +36,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f}".removesuffix(".00") if share else "0"
 
 
-def _dial(results: Results) -> str:
+def _false_alarm_table(results: Results) -> str:
     figures: Lines = results["dial_figures"]
     kinds = list(dict.fromkeys(f["traffic"] for f in figures))
     used = {(d["windows"], d["level"], d["in_a_row"]): d["days"] for d in results["dial"]}
