@@ -200,7 +200,7 @@ STORIES = (
         WAIT,
         (
             "No version changed",
-            "3 times as many as usual: if it is a launch, announce it",
+            "3 times as many predictions as usual. If you launched something, announce it",
             "spread evenly",
             *LAUNCHED,
         ),

@@ -1,6 +1,6 @@
-"""The Lambda handler, which runs every quarter of an hour.
+"""The Lambda handler of the monitor, which runs every quarter of an hour.
 
-It writes summaries, verdicts and a heartbeat line.
+It stores summaries, and logs verdicts and a heartbeat line.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ profile = _profile()
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Judge every stream once, or run the `command` of an event (docs/monitoring.md).
 
-    If OpenSearch fails, one line has the reason. `MonitorRuns` is then not written, so its alarm
-    rings.
+    If OpenSearch fails, one log line gives the reason, and the metric `MonitorRuns` is not written.
+    An alarm reports its absence.
     """
     if isinstance(event, dict) and "command" in event:
         answer = remote(event["command"], reach)
@@ -132,10 +132,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
 
 def _gathered(now: float) -> Gathered:
-    """Gather the feedback. A failure here must not prevent the streams from being judged.
-
-    If OpenSearch fails altogether, judging fails too, and that line has the reason.
-    """
+    """Gather the feedback. A failure here must not prevent the streams from being judged."""
     try:
         return gather(connection, store, setting.stack, setting.predictions, now)
     except ServerProblem as problem:

@@ -12,7 +12,7 @@ from monitor.judgement.judge_stream import Drift, Finding
 VERSION: Final = 1
 # A smaller p is written as this value, because the index keeps p as a 32-bit float.
 SMALLEST: Final = 1e-30
-NAME: Final = 200  # the most characters of a name that comes from the records
+NAME: Final = 200  # a name from the records is cut to so many characters
 
 
 class Line(NamedTuple):
@@ -27,8 +27,8 @@ def lines(
 ) -> Iterator[Line]:
     """Yield a drift line for each signal, then a verdict line.
 
-    Numbers that are not known are left out. The verdict line also has the `message` to a person
-    where the finding is a transition.
+    Numbers that are not known are left out. `message` is the message to people, if the finding
+    leads to one; the verdict line contains it.
     """
     common = _common(finding)
     for drift in finding.drifts:
@@ -93,7 +93,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def utc(seconds: float) -> str:
-    """Return a time in the form of the lines: RFC 3339, UTC, milliseconds."""
+    """Return a time in seconds since 1970 as text in RFC 3339: UTC, with milliseconds."""
     return (
         datetime.fromtimestamp(seconds, UTC)
         .isoformat(timespec="milliseconds")

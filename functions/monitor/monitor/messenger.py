@@ -1,8 +1,8 @@
-"""The messenger's Lambda handler: verdict lines in, messages to people out.
+"""The messenger's Lambda handler: it receives verdict lines, and sends their messages to people.
 
-The judge's log group has a subscription that calls the messenger. The messenger is outside of a
-VPC, so it reaches SNS, EventBridge and S3, while the judge inside needs the domain only. A schedule
-calls the messenger as well, for messages that could not be sent.
+A subscription on the monitor's log group calls the messenger. The messenger runs outside of the
+VPC, so it reaches SNS, EventBridge and S3. The monitor may run inside, where it reaches only the
+OpenSearch domain. A schedule calls the messenger too, for messages that could not be sent before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from monitor import logging_variables
 from monitor.messages.deliver import Delivery, Destinations, Line, deliver
 from monitor.messages.send_once import Claims
 
-LARGEST: Final = 64 * 1024 * 1024  # bytes of a payload
+LARGEST: Final = 64 * 1024 * 1024  # an unpacked payload is cut to so many bytes
 CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
 NEEDED: Final = ("TOPIC_ARN", "CLAIMS_BUCKET", "STACK")
 
@@ -42,16 +42,16 @@ logger = Logger(service="messenger", level="INFO", use_rfc3339=True, utc=True, l
 
 
 class NotSent(Exception):
-    """At least one message could not be sent; it is kept, and tried again."""
+    """At least one message could not be sent. It is kept for another attempt."""
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, context: LambdaContext) -> dict[str, int]:
-    """Send the messages of a payload of log lines, or those that wait.
+    """Send the messages of an event with log lines; for any other event, send waiting messages.
 
-    All lines of a payload are kept before the first is sent, so a time-out loses none. Raises
-    `NotSent` if a message failed, so that Lambda counts an error and tries again. A message that
-    waits and that another sender has claimed is left to that sender.
+    All lines are kept in S3 before the first message is sent, so a time-out loses no message.
+    Raises `NotSent` if a message could not be sent, so that Lambda counts an error and tries again.
+    A waiting message that another sender has claimed is left to that sender.
     """
     if "awslogs" in event:
         lines: Iterable[Line] = kept(messages(event["awslogs"]["data"]), claims)
@@ -67,9 +67,9 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
 
 
 def messages(data: str) -> Iterator[Line]:
-    """Yield the verdict lines of a payload whose message is to be sent.
+    """Yield the verdict lines of a payload that contain a message to send.
 
-    The subscription's pattern lets nothing else through. Any other line is ignored.
+    The subscription's pattern selects only such lines. Any other line is ignored.
     """
     inflate = zlib.decompressobj(wbits=31)
     payload = json.loads(inflate.decompress(base64.b64decode(data), LARGEST))
@@ -91,12 +91,12 @@ def kept(lines: Iterable[Line], claims: Claims) -> list[Line]:
 
 
 def waiting(claims: Claims) -> Iterator[Line]:
-    """Return the lines whose message could not be sent before."""
+    """Return the kept lines, whose messages could not be sent before."""
     return map(json.loads, claims.kept())
 
 
 def is_to_send(line: Any) -> bool:
-    """Return whether a line is a verdict with a message that nobody silenced."""
+    """Return whether a line is a verdict with a message that is not silenced."""
     if not isinstance(line, dict) or line.get("message") != "verdict":
         return False
     message = line.get("monitor", {}).get("message")

@@ -1,4 +1,4 @@
-"""Describes failures of OpenSearch, each in one sentence with the remedy."""
+"""Describes a failure of OpenSearch in one sentence that contains the remedy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ LONGEST: Final = 100  # the most characters of an error's type in a sentence
 
 
 class ServerProblem(Exception):
-    """OpenSearch cannot be reached, is busy, or refuses a request: the message is one sentence."""
+    """OpenSearch cannot be reached, is busy, or refuses a request.
+
+    The exception's text is one sentence.
+    """
 
 
 def sentence(problem: TransportError) -> str:
     """Return one sentence about a failed request.
 
-    From the server's answer, the sentence quotes only the status and the type of the error.
+    The sentence quotes only the status and the type of the error from the server's answer.
     """
     if isinstance(problem, NoConnection):
         kind = type(problem).__name__

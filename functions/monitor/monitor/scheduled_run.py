@@ -1,4 +1,4 @@
-"""One scheduled run: updates summaries, judges every stream, and passes the findings on."""
+"""One scheduled run: updates the summaries, judges every stream, and logs the findings."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from monitor.summaries.store import Conflict, Found, Kind, Store, stream_of
 from monitor.summaries.summary import SLOT, Stream
 from monitor.summaries.windows import DAY, HOUR
 
-BEHIND: Final = SLOT  # seconds between the end of a slot and its reading, for late lines
-# The longest span of one counting request. A stream without predictions for this long is no longer
-# followed.
+BEHIND: Final = SLOT  # seconds after the end of a slot until it is read, because lines may be late
+# The longest span of one counting request. A stream that had no predictions for this time is no
+# longer followed.
 WEEK: Final = 7 * DAY
 VERDICT: Final = "verdict"  # the message of a line with a verdict
 TOLD: Final = 20  # the most names of streams in a heartbeat line
@@ -48,12 +48,16 @@ TOLD: Final = 20  # the most names of streams in a heartbeat line
 
 @dataclass(slots=True)
 class Run:
-    """The result of a run, without the findings, which are passed on at once.
+    """The result of a run.
 
-    `words` counts the streams by their verdict against the baseline, and `inaccurate` those with a
-    version whose known accuracy is too low. `failed` counts the streams that could not be judged,
-    by a defect or since their baseline cannot be read. `defects` has the exception of each problem
-    that is a defect of the monitor.
+    - `streams` counts the streams to judge, and `not_judged` names the streams beyond this number.
+    - `slots` counts the slots that were read.
+    - `words` counts the judged streams by their verdict against the baseline.
+    - `inaccurate` counts the streams with a version whose known accuracy is too low.
+    - `failed` counts the streams that could not be judged because of a defect, or whose baseline
+      cannot be read.
+    - `problems` has a sentence for each problem.
+    - `defects` has the exception for each of these sentences that is about a defect of the monitor.
     """
 
     streams: int = 0
@@ -78,13 +82,14 @@ def run(
     tell: Callable[[Line], None],
     sight: Sight,
 ) -> Run:
-    """Read the slots that closed a quarter of an hour before `now`, judge them, and report.
+    """Read the slots that ended at least a quarter of an hour before `now`, judge them, and report.
 
-    The lines of each finding are passed to `tell` once. To ensure this, the state of the stream is
-    written before its findings are told. If another run wrote the state first, that run tells the
-    findings. If this run ends after it wrote the state and before it told a line with a message,
-    the next run tells that line again, with the same id of the message. Messages are made from
-    `sight`.
+    `tell` logs a line. `sight` has the sources of the facts in messages.
+
+    The lines of a finding are logged once. To ensure this, the state of the stream is written
+    before its findings are logged. If another run wrote the state first, that run logs the
+    findings. If this run ends after it wrote the state and before it logged a line with a message,
+    the next run logs that line, with the same id of the message.
 
     Raises `ServerProblem` if OpenSearch fails.
     """
@@ -107,7 +112,7 @@ def run(
         state = State.read(before.source) if before else State(until=closed - DAY)
         start = max(closed - WEEK, min(state.until or closed - DAY, closed - DAY))
         report.slots += fill(connection, store, stream, start, closed, index=index)
-        # With the day before, two versions that run side by side are seen in more than one window.
+        # The slots of the day before are needed to compare two versions that answer side by side.
         slots = store.summaries(stream, start - DAY, closed)
         episode = Episode.read(known)
         for fields in known.get("untold", ()):
@@ -170,7 +175,7 @@ def _accuracy(  # noqa: PLR0917  one step of `run`
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return what `announce_accuracy` does. After a defect, what was known about labels holds.
+    """Return the result of `announce_accuracy`, or `before` and no findings after a defect.
 
     Labels that cannot be counted must not prevent the stream from being judged.
     """
@@ -194,9 +199,9 @@ def _tell(
     written: Sequence[Line],
     tell: Callable[[Line], None],
 ) -> None:
-    """Write the stream's new state, tell its lines, and then note that messages were told.
+    """Write the stream's new state, log its lines, and then note that messages were logged.
 
-    Raises `Conflict` if another run wrote the state first; nothing is told then.
+    Raises `Conflict` if another run wrote the state first. Then no line is logged.
     """
     untold = [line.fields for line in written if "message" in line.fields["monitor"]]
     known = before.source if before else {}
@@ -215,8 +220,8 @@ def fill(
 ) -> int:
     """Summarise the slots of a span that have more predictions than their summaries count.
 
-    Returns the number of slots that were read. A summary that counts more predictions than the
-    index still has is kept, because retention deletes documents but not summaries. Raises
+    Returns the number of slots that were read. If the index has fewer predictions than a summary
+    counts, the summary is kept, because old predictions are deleted earlier than summaries. Raises
     `ServerProblem`.
     """
     kept = store.counts(stream, start, end)
@@ -234,7 +239,7 @@ def fill(
 
 
 def in_use(store: Store, stream: Stream) -> Accepted | None:
-    """Return the baseline that the last decision names, or None.
+    """Return the baseline that the last decision names, or None if there is no decision.
 
     Raises `BaselineUnreadable` and `ServerProblem`.
     """
@@ -261,10 +266,10 @@ def _grown(
     days: float,
     streams: int,
 ) -> tuple[Accepted | None, Choice]:
-    """Return the baseline to use, and its row of false_alarm_table.json. It may have grown.
+    """Return the baseline to use, which may have grown, and its row of the table in false_alarm_table.py.
 
-    It grows only in the first hour of a day. Several runs fall into that hour, so a failed run is
-    made up for.
+    A baseline grows only in the first hour of a day. Several runs start in that hour, so a later
+    run can do what a failed run did not.
     """
     choice = false_alarm_table.choose(
         accepted.baseline.windows if accepted else 0, days=days, streams=streams
@@ -286,17 +291,17 @@ def _grown(
 def growth(
     store: Store, stream: Stream, accepted: Accepted, choice: Choice, now: float
 ) -> tuple[Accepted, str]:
-    """Return a provisional baseline with the days until today, or the reason against it.
+    """Return the baseline with the days until today added, and an empty text.
 
-    A baseline that began too long ago does not grow, so the summaries that are read at once stay
-    few. Raises `ServerProblem`.
+    If it cannot grow, return `accepted` itself, and the reason. A baseline that began too long ago
+    does not grow, so that not too many summaries are read at once. Raises `ServerProblem`.
     """
     today = int(now) // DAY * DAY
     start = accepted.baseline.start // DAY * DAY
     if today - start > GROWS:
         days = GROWS // DAY
         return accepted, (
-            f"It began more than {days} days ago: a baseline grows for {days} days at most."
+            f"It began more than {days} days ago, and a baseline grows for at most {days} days."
         )
     slots = store.summaries(stream, start, today)
     number = next_number(store, Kind.BASELINE, stream)
@@ -323,9 +328,9 @@ def asking[Answer](ask: Callable[[], Answer]) -> Answer:
 
 
 def _spans(slots: list[int]) -> list[tuple[int, int]]:
-    """Join slots to spans (start, end) that are each read at once.
+    """Join slots to spans (start, end), each of which is read at once.
 
-    Two slots that lie close together share a span, which then includes the slots between them.
+    Slots that lie close together are in one span, which includes the slots between them.
     """
     spans: list[tuple[int, int]] = []
     for slot in slots:

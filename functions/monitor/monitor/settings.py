@@ -11,11 +11,11 @@ from monitor.judgement.false_alarm_table import DEFAULT_DAYS
 
 PREFIX: Final = "cwl-"
 INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the same pattern as the shipper's
-FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field of the index
+FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field in the index
 DASHBOARD: Final = re.compile(
     r"https?://[^\s#]+/app/dashboards[^\s#]*#/view/prediction-monitor-predictions[^\s#]*"
 )
-REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the name of a report comes after it
+REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the name of a report is added to it
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -23,11 +23,14 @@ STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that Clou
 class Settings:
     """The settings of the monitor.
 
-    `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's index.
-    `false_alarm_days` is the mean number of days between two false notices. If `by` is not
-    empty, messages split a change by this field too. If `words` is true, they quote typical words.
-    `dashboard` is the installer's link to the dashboard *Predictions*, or empty. Messages take
-    their links from it. `reports` is the address of the reports, to which a day is added, or empty.
+    - `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's
+      index.
+    - `false_alarm_days` is the number of days in which at most one false notice is wanted.
+    - `by` is a field by which messages split a change too, or empty.
+    - `words` says whether messages quote words that are typical of the texts.
+    - `dashboard` is the installer's link to the dashboard *Predictions*, from which messages make
+      their links, or empty.
+    - `reports` is the address of the reports, to which messages add a day, or empty.
     """
 
     opensearch_url: str
@@ -42,9 +45,9 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from `environment`.
+    """Read the settings from these variables of `environment`.
 
-    Raises `ValueError`, which names the variable and its valid values.
+    Raises `ValueError` that names the variable and its valid values.
 
     - `OPENSEARCH_URL`: an http(s) address.
     - `STACK`: the value of `@stack` in the documents of the predictions.
@@ -53,7 +56,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `MONITOR_BY`: the name of a keyword field of the predictions, or empty.
     - `MESSAGE_WORDS`: true or false; false if not set.
     - `DASHBOARD_URL`: the installer's link to the dashboard *Predictions*, or empty.
-    - `REPORT_URL`: the address of the reports, to which a day is added, or empty.
+    - `REPORT_URL`: the address of the reports, to which messages add a day, or empty.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
@@ -72,9 +75,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def own_index(stack: str) -> str:
     """Return the name of the index for a stack's summaries, baselines and decisions.
 
-    An index prefix has no dot and ends with a dash, so the name of this index cannot begin with an
-    index prefix. The index template and the retention policy of the documents therefore do not
-    apply to this index.
+    The name of an index of predictions begins with a prefix that has no dot and ends with a dash.
+    This name cannot begin so. The index template and the retention policy of the predictions
+    therefore do not apply to this index.
     """
     return f"monitor.{stack.lower()}"
 

@@ -250,9 +250,9 @@ def yours(name: str, event: Any) -> Answer:
             ['{"event": {"body": "hello"}, "expect": {"scores.0.score": 0.8, "scores.7": "x"}}'],
             "question 1: scores.0.score is 0.91 instead of 0.8, and 1 more",
         ),
-        (["{}"], "line 1 is not a question: write one line for each, such as"),
-        ([""], "the file holds 0 questions, not 1 to 100"),
-        (None, "the package holds no questions: build it with make build CANARY=file"),
+        (["{}"], "line 1 is not a question: write each in one line, such as"),
+        ([""], "the file has 0 questions, but 1 to 100 are valid"),
+        (None, "the package contains no questions: build it with make build CANARY=file"),
     ],
 )
 def test_a_function_of_your_own_is_asked_its_questions(

@@ -58,7 +58,7 @@ def messages(
 @pytest.mark.parametrize(
     ("share", "given", "action", "said"),
     [
-        (0.5, SPAM, "roll back", "more answers are spam: share of spam 100 %, version 1 "),
+        (0.5, SPAM, "roll back", "more answers are spam: share of spam 100 %, version 1: "),
         (
             0.1,
             SPAM,
@@ -117,6 +117,6 @@ def test_the_message_about_an_outage_has_the_usual_numbers() -> None:
     assert "had 7 predictions, too few for a window, in 32 hours." in lines[0]
     assert "(32 hours)" in lines[2]
     # only one of the baseline's seven days has summaries, so its predictions are divided by seven
-    assert f"usually {5760 * 32 / 7 / 24:,.0f} come in so much time" in lines[3]
+    assert f"{5760 * 32 / 7 / 24:,.0f} are usual in a time of this length" in lines[3]
     assert f"{240 / 7:,.0f} an hour are usual at 16:00 UTC" in lines[3]
     assert f"the last one came before 1970-01-12 09:{SLOT // 60} UTC" in lines[3]

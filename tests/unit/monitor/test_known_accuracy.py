@@ -136,9 +136,9 @@ def test_a_finding_comes_only_with_a_new_count() -> None:
 @pytest.mark.parametrize(
     ("given", "verdict", "said"),
     [
-        ({"right": 120}, Verdict.NOTICE, "This is below the 0.750 to 0.810"),
-        ({"right": 156}, Verdict.OK, "This agrees with the 0.750 to 0.810"),
-        ({"right": 199}, Verdict.OK, "This is above the 0.750 to 0.810"),
+        ({"right": 120}, Verdict.NOTICE, "This is below the expected accuracy of 0.750 to 0.810"),
+        ({"right": 156}, Verdict.OK, "This agrees with the expected accuracy of 0.750 to 0.810"),
+        ({"right": 199}, Verdict.OK, "This is above the expected accuracy of 0.750 to 0.810"),
         ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "It takes 100 labels"),
         ({"right": 20, "version": "other"}, Verdict.OK, "no card of this version"),
         ({"right": 150, "audit": False}, Verdict.OK, "The labels are not a random sample"),

@@ -141,7 +141,7 @@ EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
         (
             {"moved": (WORDS, LABEL), "deployment": DEPLOYED},
             "wait until morning",
-            "began with them",
+            "began at that time",
         ),
         ({"moved": (LABEL,), "sources": (CUSTOMER,)}, "wait until morning", "customer acme"),
         (
@@ -227,7 +227,7 @@ def test_what_to_do_if_two_versions_differ(known: dict[str, Any], action: str, s
         (Arrived(0, None, 2880, 120), "look now", "had no prediction in"),
         (Arrived(0), "wait until morning", "Nobody calls, or"),
         (Arrived(50, NOON, 2880, 120), "look now", "had 50 predictions, too few for"),
-        (Arrived(50, NOON, 60, 2), "nothing", "About 60 are usual in so much time"),
+        (Arrived(50, NOON, 60, 2), "nothing", "About 60 predictions are usual in a time of this"),
         (Arrived(50, NOON), "nothing", "no usual number is known"),
         (None, "wait until morning", "had too few predictions in"),
     ],
@@ -238,7 +238,7 @@ def test_a_time_without_windows_is_judged_by_what_is_usual(
     found = compose(facts(Change.STALE, arrived=arrived))
     assert found.action == action
     assert said in found.text
-    usual = "2,880 come in so much time; 120 an hour are usual at 12:00 UTC."
+    usual = "2,880 are usual in a time of this length; 120 an hour are usual at 12:00 UTC."
     assert (usual in found.text) is bool(arrived and arrived.usual == 2880)
 
 
@@ -323,7 +323,7 @@ def test_every_other_message_asks_for_nothing(change: Change) -> None:
         ),
         (
             replace(LABEL, usual=0.12, extreme=None, older="1"),
-            "more answers are ham: share of ham 31 %, version 1 12 %",
+            "more answers are ham: share of ham 31 %, version 1: 12 %",
         ),
         (replace(WORDS, usual=None, extreme=None), "texts are longer: median words of a text 18"),
         (

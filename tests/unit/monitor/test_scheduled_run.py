@@ -152,7 +152,7 @@ def test_a_baseline_that_began_long_ago_does_not_grow(kept: Kept) -> None:
     old, today = accepted(), MONDAY + 121 * DAY
     new, reason = growth(cast("Any", kept), STREAM, old, choose(0), today)
     assert new == old
-    assert reason == "It began more than 120 days ago: a baseline grows for 120 days at most."
+    assert reason == "It began more than 120 days ago, and a baseline grows for at most 120 days."
     assert kept.read == []
     growth(cast("Any", kept), STREAM, old, choose(0), today - DAY)
     assert kept.read == [(MONDAY, today - DAY)]

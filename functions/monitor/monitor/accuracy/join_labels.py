@@ -1,7 +1,8 @@
-"""Joins labels to their predictions, by id, in the daily indices of a stack.
+"""Joins labels to predictions by the prediction's id.
 
-The lines stay as they came. A label that joins becomes a joined record (joined_record.py)
-in the monitor's own index.
+Labels and predictions are documents in the daily indices of a stack, and are not changed. If a
+label's prediction is found, both are written as one joined record (joined_record.py) into the monitor's
+own index.
 """
 
 from __future__ import annotations
@@ -31,18 +32,21 @@ FIELDS: Final = (
 class Reason(StrEnum):
     """Why a label did not join a prediction."""
 
-    UNKNOWN = "no live prediction of the stack has this id (yet, or any more)"
+    UNKNOWN = "no live prediction of the stack has this id: it is not indexed yet, or was deleted"
     AMBIGUOUS = "several predictions have this id"
     UNLIKE = "the prediction has no single label"
     OTHER = "the prediction is of another model or log group"
     LABEL = "the model does not have this label"
     MALFORMED = "prediction_id, label or identifier is missing, too long, or no text or number"
-    SUPERSEDED = "a later label of this prediction and identifier is there already"
+    SUPERSEDED = "a later label with the same prediction and identifier is already joined"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A judgement, and the model and log group that its prediction must have, unless empty."""
+    """A judgement, with the model and the log group that its prediction must have.
+
+    An empty model or log group matches every prediction.
+    """
 
     judgement: Judgement
     model: str = ""
@@ -51,7 +55,11 @@ class Given:
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of labels: counts, and the reason for each that did not join, by its place."""
+    """The result of joining labels.
+
+    `new` and `replaced` count joined records. `reasons` says why a label did not join; its keys are
+    the places of these labels in the given order, from 0.
+    """
 
     new: int = 0
     replaced: int = 0
@@ -59,10 +67,10 @@ class Outcomes:
 
 
 def judgement_of(fields: Mapping[str, Any], timestamp: int) -> Judgement | None:
-    """Return the judgement in the fields of a line or of a row, or None if they are malformed.
+    """Return the judgement in the fields of a log line or a CSV row, or None if they are malformed.
 
-    `fields` has `prediction_id`, and the names of events/feedback.schema.json. An unknown source is
-    left out, because the label is still right. `timestamp` is in milliseconds since 1970.
+    `fields` has `prediction_id`, and the names of events/feedback.schema.json. An unknown `source`
+    becomes empty, because the label can still be used. `timestamp` is in milliseconds since 1970.
     """
     found, label = _text(fields.get("prediction_id")), _text(fields.get("label"))
     identifier = _text(fields.get("identifier"))
@@ -92,10 +100,10 @@ def join(
 ) -> Outcomes:
     """Join labels to their predictions, and write the joined records.
 
-    `several` is in the order of time: of labels with the same prediction and identifier the last
-    one counts. None stands for a malformed label. `dry` looks up everything and writes nothing.
-    Raises `ServerProblem`, `ReadIncomplete` and the connection's exceptions. Joining a label again
-    changes nothing.
+    `several` holds the labels in the order of time, and None for a malformed label. If labels have
+    the same prediction and identifier, only the last of them counts. With `dry`, predictions are
+    looked up, but nothing is written. Joining a label again changes nothing.
+    Raises `ServerProblem`, `ReadIncomplete` and the connection's exceptions.
     """
     reasons: dict[int, Reason] = {
         at: Reason.MALFORMED for at, one in enumerate(several) if one is None
@@ -129,10 +137,10 @@ def join(
 def find(
     connection: Connection, stack: str, index: str, ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Find live predictions of a stack by their ids: the fields of each, by its id.
+    """Find live predictions of a stack, and return their fields by the prediction's id.
 
-    An id that several predictions have leads to no fields. Raises `ReadIncomplete` and the
-    connection's exceptions.
+    If several predictions have the same id, the id is returned with an empty dictionary. An id
+    without a prediction is not returned. Raises `ReadIncomplete` and the connection's exceptions.
     """
     found: dict[str, dict[str, Any]] = {}
     for at in range(0, len(ids), IDS):
@@ -146,7 +154,8 @@ def _find(
     most = 2 * len(ids)
     answer = searched(connection, index, _search(stack, ids, most))
     hits = answer.get("hits", {}).get("hits", [])
-    if len(hits) == most and len(ids) > 1:  # some ids have many predictions, and hide the others
+    if len(hits) == most and len(ids) > 1:
+        # Some ids have many predictions, so predictions of other ids may be missing in the answer.
         middle = len(ids) // 2
         halves = (ids[:middle], ids[middle:])
         first, second = (_find(connection, stack, index, half) for half in halves)
@@ -159,9 +168,10 @@ def _find(
 
 
 def matched(one: Given, prediction: Mapping[str, Any] | None, stack: str) -> Joined | Reason:
-    """Join a label to the prediction with its id, or return the reason against it.
+    """Join a label to the prediction with its id, or return the reason why it does not join.
 
-    `prediction` has the fields that `find` found: None for no prediction, none for several.
+    `prediction` has the fields that `find` returns for the id. It is None if there is no such
+    prediction, and empty if there are several.
     """
     if prediction is None:
         return Reason.UNKNOWN
@@ -177,7 +187,7 @@ def matched(one: Given, prediction: Mapping[str, Any] | None, stack: str) -> Joi
         return Reason.OTHER
     if not _has_label(prediction, one.judgement.label):
         return Reason.LABEL
-    assert isinstance(said, dict)  # it has a label
+    assert isinstance(said, dict)  # otherwise `predicted` would be empty
     return Joined(
         stream=Stream(stack, log_group, name),
         version=_text(model.get("version")) or _text(prediction.get("@function_version")),
@@ -191,10 +201,10 @@ def matched(one: Given, prediction: Mapping[str, Any] | None, stack: str) -> Joi
 
 
 def _has_label(prediction: Mapping[str, Any], label: str) -> bool:
-    """Return whether the model has a label, as far as the prediction tells.
+    """Return false if the prediction shows that its model does not have this label.
 
-    A record of this project has the probability of every label, unless signals are kept out of the
-    log. A prediction of another function may list only some of its labels.
+    A record of this project's function has the probability of every label, unless a setting keeps
+    signals out of the log. A record of another function may list only some of the labels.
     """
     shares = prediction["prediction"].get("probability")
     if "record_version" not in prediction or not isinstance(shares, dict):

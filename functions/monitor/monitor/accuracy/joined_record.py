@@ -1,8 +1,8 @@
-"""A joined record: one label joined to its prediction, by events/joined.schema.json.
+"""A joined record: one label joined to its prediction, in the form of events/joined.schema.json.
 
-Joined records are documents of the monitor's own index. The index has at most one for each
-prediction and identifier, so a query on `kind: feedback` counts each label once. Aggregations may
-use the fields `feedback.correct` (boolean), `feedback.score`, `feedback.label`,
+Joined records are documents of the monitor's own index. The index has at most one joined record for
+each prediction and identifier, so a query on `kind: feedback` counts each label once. Aggregations
+may use the fields `feedback.correct` (boolean), `feedback.score`, `feedback.label`,
 `feedback.predicted`, `feedback.source`, `model.version`, `log_group`, `model.name`, `stack` and
 `@timestamp` (the time of the prediction).
 """
@@ -25,7 +25,7 @@ class Judgement:
     """A label that somebody gave for a prediction.
 
     `timestamp` is the time of the label, in milliseconds since 1970. `source` is human, model,
-    code, audit or empty. `identifier` names one of several judgements of a prediction; it may be
+    code, audit or empty. `identifier` tells several judgements of one prediction apart; it may be
     empty.
     """
 
@@ -41,9 +41,9 @@ class Judgement:
 class Joined:
     """A judgement and its prediction.
 
-    `prediction_timestamp` is in milliseconds since 1970. `version` is the version of the model,
-    else of the function, else empty. `score` is the score of the predicted label, or None. If
-    `calibrated` is false, scores are no probabilities.
+    `prediction_timestamp` is in milliseconds since 1970. `version` is the version of the model. If
+    the record has none, it is the version of the function, or empty. `score` is the score of the
+    predicted label, or None. If `calibrated` is false, scores are no probabilities.
     """
 
     stream: Stream
@@ -62,17 +62,16 @@ class Joined:
 
     @property
     def key(self) -> str:
-        """The id of the document: a later label of the same prediction and identifier has it too.
+        """The id of the document, made from stack, prediction and identifier alone.
 
-        It has no label, no time and no stream, so that nothing but prediction and identifier
-        decides which label is replaced.
+        A later label with the same prediction and identifier therefore replaces this document.
         """
         one = self.judgement
         text = json.dumps([self.stream.stack, one.prediction_id, one.identifier])
         return f"{Kind.FEEDBACK}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
     def document(self) -> dict[str, Any]:
-        """Return the document of the index."""
+        """Return the document for the index."""
         one = self.judgement
         said = {
             "source": one.source,
@@ -106,7 +105,7 @@ class Joined:
 
     @classmethod
     def read(cls, source: Mapping[str, Any]) -> Self:
-        """Return the joined record of a document that `document` made."""
+        """Read a joined record from a document that `document` returned."""
         model, said = source["model"], source["feedback"]
         return cls(
             stream=Stream(source["stack"], source["log_group"], model["name"]),
@@ -128,22 +127,21 @@ class Joined:
 
 
 def read_joined(store: Store, stream: Stream, start: int, end: int) -> Iterator[Joined]:
-    """Yield the joined records of a stream whose predictions lie in a span, in their order.
+    """Yield the joined records of a stream's predictions in a span, in the order of time.
 
-    The span is from `start` until before `end`, in seconds since 1970. A label that was replaced is
-    not among them. Raises `ServerProblem`.
+    The span is from `start` until before `end`, in seconds since 1970. Replaced labels are left
+    out. Raises `ServerProblem`.
     """
     for found in store.between(Kind.FEEDBACK, stream, start, end):
         yield Joined.read(found.source)
 
 
 def _text(milliseconds: int) -> str:
-    """Return a time as RFC 3339, in UTC, with milliseconds."""
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
 def milliseconds(text: str) -> int:
-    """Return a time of the index (RFC 3339) in milliseconds since 1970."""
+    """Turn a time in RFC 3339, as the index has it, into milliseconds since 1970."""
     moment = datetime.fromisoformat(text)
     return int(moment.timestamp()) * 1000 + moment.microsecond // 1000

@@ -1,7 +1,8 @@
 """Follows the known accuracy of each version of a stream from run to run.
 
-`known` is a pure function of the labels and of the messages before. A version gets a finding when
-its counts changed. People get a message when its accuracy becomes too low, and when it is back.
+Known accuracy is the share of right answers among the predictions that have a label. A version gets
+a finding when its counts of labels change. People get a message when its accuracy becomes too low,
+and when it is no longer too low.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from monitor.judgement.verdict import Verdict
 from monitor.messages.transitions import Change
 from monitor.summaries.summary import Stream, Summary
 
-type News = tuple[Finding, Change | None]  # a finding, and the change of which people are told
+type News = tuple[Finding, Change | None]  # a finding, and the change that its message reports
 
-# The fewest labels with which the last result stays. Old labels leave, so a version can have fewer
-# labels than `ENOUGH` again.
+# With fewer labels than `ENOUGH`, but at least so many, a version's last result is kept. A version
+# can lose labels, because only the labels of the last 30 days count.
 HELD: Final = ENOUGH // 2
 
 SCORE: Final = "prediction.score"
@@ -43,11 +44,13 @@ NOT_RANDOM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The memory of the accuracy of a stream's versions, from run to run.
+    """The facts about a stream's accuracy that one run keeps for the next.
 
-    `counts` has the number of labels and of right answers, then both numbers of a random sample.
-    `low` has the versions with too low an accuracy, and `told` those of them that people know.
-    `unlike` says that the last window was unlike the model's profile.
+    - `counts` has four numbers for each version: labels, right answers, labels of the random
+      sample, and right answers of the random sample.
+    - `low` has the versions whose accuracy is too low.
+    - `told` has the versions about whose low accuracy people got a message.
+    - `unlike` says that the last window was unlike the model's profile.
     """
 
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class Remembered:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """Read it from the stream's state."""
+        """Read the facts from the document of the stream's state."""
         found = document.get("accuracy", {})
         return cls(
             {str(one["version"]): tuple(one["counts"]) for one in found.get("counts", ())},
@@ -67,7 +70,10 @@ class Remembered:
         )
 
     def tally(self, version: str) -> Tally | None:
-        """Return the labels of a version, or None: those of the random sample if it has enough."""
+        """Return the version's counts of labels, or None if the version is not known.
+
+        They are the counts of the random sample if this sample has enough labels.
+        """
         if version not in self.counts:
             return None
         every, right, audit, of_audit = self.counts[version]
@@ -92,11 +98,12 @@ def known(
     span: tuple[int, int],
     silenced: bool,
 ) -> tuple[Remembered, list[News]]:
-    """Return the new memory, and a finding for each version whose counts changed.
+    """Return the facts to remember, and a finding for each version whose counts changed.
 
-    `found` has the labels of the predictions of `span`, by version. A version is compared with the
-    card only if the card is its own. A change that is silenced is told after the silence. With
-    fewer labels than `ENOUGH` the last result stays. With fewer than `HELD` it is forgotten.
+    `found` has the labels of the predictions in `span` (start, end), by version. A version is
+    compared with `card` only if the card is of this version. While messages are silenced, a change
+    is not told; it is told after the silence. With fewer labels than `ENOUGH` the last result is
+    kept. With fewer than `HELD` it is forgotten.
     """
     several: list[News] = []
     low, told = [], []
@@ -104,7 +111,7 @@ def known(
         own = card if card and (card.name, card.version) == (stream.model, version) else None
         was = version in before.low
         now = below(labelled, own, before=was) if own else None
-        # A version without its card, or with few labels, is neither too low nor back.
+        # Without its card, or with few labels, a version's accuracy is not judged: `now` is None.
         held = own is not None and labelled.known.labelled >= HELD
         is_low = (held and was) if now is None else now
         was_told = (held or now is not None) and version in before.told
@@ -125,21 +132,22 @@ def known(
 
 
 def counts(labelled: Labelled) -> tuple[int, ...]:
-    """Return the counts whose change is news."""
+    """Return the counts of a version as `Remembered.counts` has them."""
     every, audit = labelled.every, labelled.audit
     return every.labelled, every.right, audit.labelled, audit.right
 
 
 def estimated(findings: Sequence[Finding], card: Card | None) -> list[Finding]:
-    """Return the findings; those against the profile have the estimated accuracy of the window.
+    """Return the findings, with the estimated accuracy added to each finding against the profile.
 
-    A window that is unlike the profile has none, and the sentence says so.
+    If the window is unlike the profile, accuracy is not estimated, and the finding's sentence says
+    so.
     """
     return [_estimated(one, card) for one in findings]
 
 
 def unlike_profile(findings: Sequence[Finding], before: Remembered) -> Remembered:
-    """Remember whether the last window that was compared with the profile is unlike it."""
+    """Remember whether the last window that was compared with the profile is unlike the profile."""
     compared = [one for one in findings if one.reference is Reference.PROFILE]
     if not compared:
         return before
@@ -147,9 +155,9 @@ def unlike_profile(findings: Sequence[Finding], before: Remembered) -> Remembere
 
 
 def overlapping(findings: Sequence[Finding], finding: Finding) -> list[Finding]:
-    """Return the findings about a time that overlaps with that of `finding`.
+    """Return the findings whose time overlaps with the time of `finding`.
 
-    Two versions are compared in a longer time than that of one window.
+    The time can be longer than one window, because a comparison of two versions may take longer.
     """
     window = finding.window
     return [
@@ -216,7 +224,7 @@ def _sentence(version: str, labelled: Labelled, card: Card | None, *, low: bool)
         is_above = least > limit.high
         where = "is below" if low else "is above" if is_above else "agrees with"
         said.append(
-            f"This {where} the {limit.low:.3f} to {limit.high:.3f} that its card and the "
-            "scores of these predictions let one expect."
+            f"This {where} the expected accuracy of {limit.low:.3f} to {limit.high:.3f}, which "
+            "follows from the card and the scores of these predictions."
         )
     return " ".join(said)

@@ -1,7 +1,7 @@
-"""Reads the labels of a stream's predictions, by one search over joined records.
+"""Counts the labels of a stream's predictions by one search over joined records.
 
-A joined record is a label and its prediction (joined_record.py). Its index also has the summaries
-of all predictions, so one search counts the predictions without a label too.
+A joined record is a label and its prediction (joined_record.py). The monitor's index has joined records
+and the summaries of all predictions, so the same search also counts all predictions.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from monitor.summaries.store import Kind
 from monitor.summaries.summary import Stream
 from monitor.summaries.windows import DAY
 
-DAYS: Final = 30  # of predictions whose labels are counted
+DAYS: Final = 30  # labels of predictions of so many last days are counted
 SPAN: Final = DAYS * DAY
 VERSIONS: Final = 20  # the most versions in an answer
 LABELS: Final = 20  # the most labels in a table of confusion
-BIN: Final = 0.05  # of the score
+BIN: Final = 0.05  # width of a bin of the score
 
 
 def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def parse_labelled(answer: Mapping[str, Any]) -> dict[str, Labelled]:
-    """Return the counts of labels by version, from the search's aggregations."""
+    """Return the counts of labels by version, from the aggregations of the search's answer."""
     found = {}
     for bucket in answer.get("versions", {}).get("buckets", []):
         labels = bucket["labels"]

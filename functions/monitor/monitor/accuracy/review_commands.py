@@ -1,6 +1,8 @@
-"""The commands `review` and `accuracy`: predictions to label, and the accuracy by labels.
+"""The commands `review` and `accuracy`.
 
-`review` writes a CSV file that `feedback` takes back once its labels are filled in.
+`review` writes predictions into a CSV file, so that a person can label them; the command `feedback`
+reads the file when its labels are filled in. `accuracy` prints the accuracy that follows from
+labels.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from monitor.summaries.windows import DAY
 
 COLUMNS: Final = ("prediction_id", "label", "source", "text", "predicted", "score")
 FIELDS: Final = ["prediction_id", "text", "prediction.label", "prediction.score"]
-SECONDS: Final = 60
-# A spreadsheet takes a text that begins so for a formula.
+SECONDS: Final = 60  # the timeout of a search
+# A spreadsheet treats a text with one of these first characters as a formula.
 # https://owasp.org/www-community/attacks/CSV_Injection
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -57,18 +59,21 @@ def review_command(context: Context) -> int:
         raise Refused(f"{options.file} cannot be written ({problem.strerror})") from None
     random = sum(row["source"] == "audit" for row in rows.values())
     print(
-        f"{options.file}: {random} predictions of a random sample (source audit), and the "
-        f"{len(rows) - random} least certain of the others (source human)."
+        f"{options.file}: a random sample of {random} predictions (source audit), and the "
+        f"{len(rows) - random} least certain of the other predictions (source human)."
     )
     print(
-        "Fill in the column label. Label all rows of the random sample, or an unbroken part from "
-        "its top: a choice among them would make it less random. Then: python -m monitor feedback"
+        "Fill in the column label. In the random sample label all rows, or the first rows without "
+        "a gap: rows that you choose are not random. Then: python -m monitor feedback"
     )
     return 0
 
 
 def accuracy_command(context: Context) -> int:
-    """Run `accuracy`: print the accuracy of each version by the labels of the last thirty days."""
+    """Run `accuracy`: print each version's accuracy.
+
+    It follows from the labels of predictions of the last thirty days.
+    """
     end = int(time.time()) // SLOT * SLOT
     span = (end - SPAN, end)
     for stream in context.streams(*span):
@@ -83,7 +88,7 @@ def accuracy_command(context: Context) -> int:
 
 
 def described(version: str, labelled: Labelled) -> Iterator[str]:
-    """Yield a version's accuracy by labels, its coverage, confusion and calibration."""
+    """Yield lines of text about a version: its accuracy, coverage, confusion and calibration."""
     coverage = labelled.coverage
     of_all = "" if coverage is None else f", {100 * coverage:.2g} % of its predictions"
     yield f"version {version or 'none'}: {labelled.every.labelled:,} labels{of_all}"

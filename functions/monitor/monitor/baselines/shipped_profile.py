@@ -1,7 +1,7 @@
-"""Reads the profile of the model that this stack is built with.
+"""Reads the profile of the model with which this stack was built.
 
-In the built package the profile lies next to this module. In the sources it lies in the folder of
-the model.
+In the built package the profile lies next to this module. In the repository it lies in the folder
+of the model.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
 
 
 def shipped_golden() -> Golden:
-    """Return the part of the golden sentences that messages use. It is empty if there are none.
+    """Return the facts about the model's golden sentences that messages use.
 
-    A message can do without golden sentences, and the canary reports their faults.
+    If the golden sentences cannot be read, the result is empty, because messages can do without
+    them. The canary reports the problem.
     """
     try:
         model = shipped_model()

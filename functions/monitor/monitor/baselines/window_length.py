@@ -1,6 +1,6 @@
 """Chooses the length of windows, and decides whether a baseline is armed.
 
-An armed baseline can give notices.
+Only an armed baseline can lead to notices.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from monitor.summaries.summary import Summary
 from monitor.summaries.windows import DAY, HOUR, cut, stack
 
 WINDOWS: Final = 72  # a baseline with fewer windows is provisional
-# A window should be worth this many independent rows: the dial was measured on such windows.
+# A window should be worth this many independent rows, because the rates of false notices (dial.py)
+# were measured with such windows. A window is worth its rows divided by `deff`, the design effect.
 INDEPENDENT: Final = 150
 ALIKE: Final = 1.25  # up to this deff, rows count as independent, and LEAST rows are enough
 LEAST: Final = 100
-SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
+SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)  # rows of a window
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A plan: windows of `rows` predictions that last at most `longest` seconds.
 
-    A baseline with this plan has `windows` windows. It is `armed` if it has at least 72 windows
-    that are each worth 150 independent rows. `days` is the number of days of such traffic that 72
-    windows take.
+    The days for which the plan was made give `windows` windows. A baseline of them is `armed` if
+    there are at least 72, each worth 150 independent rows. `deff` is the design effect. 72 windows
+    take `days` days of such traffic.
     """
 
     rows: int
@@ -50,7 +51,7 @@ class Plan:
 
 
 def worth_a_window(rows: float, deff: float) -> bool:
-    """Return whether so many predictions are enough for a window that can be relied on."""
+    """Return whether a window of `rows` predictions has enough of them to be judged reliably."""
     return rows / deff >= INDEPENDENT or (deff <= ALIKE and rows >= LEAST)
 
 
@@ -58,8 +59,8 @@ def plan(slots: Sequence[Summary]) -> Plan:
     """Plan the shortest windows with which a baseline of these slots is armed.
 
     The slots are of one version. If no size of window arms the baseline, the windows may last up to
-    a day, and the plan has the size that would arm it with more days, estimated with the last known
-    `deff`. Raises `ValueError` if the slots have no predictions.
+    a day. The plan then has the size that would arm the baseline with more days, estimated with the
+    last `deff` that could be measured. Raises `ValueError` if the slots have no predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")
@@ -80,10 +81,10 @@ def plan(slots: Sequence[Summary]) -> Plan:
 
 
 def _shortest(slots: Sequence[Summary], longest: int, deff: float = 1.0) -> tuple[float, int, int]:
-    """Return the design effect, the smallest sufficient size of a window, and the windows' number.
+    """Return the design effect, the smallest sufficient size of a window, and how many there are.
 
-    The size is in rows. Size and number are 0 if no size suffices. The design effect is the last
-    one that was measured, else `deff`.
+    The size is in rows. If no size suffices, size and number are 0. The design effect is the last
+    one that could be measured, or `deff` if none could.
     """
     for rows in SIZES:
         windows = cut(slots, rows=rows, at_most=longest).full

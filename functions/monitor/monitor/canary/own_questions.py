@@ -1,4 +1,4 @@
-"""The canary's questions to your own function: events, with values expected in the answers."""
+"""The canary's questions to your own function: events, and the values expected in the answers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from monitor.canary.canary_run import Result, Verdict, failed
 from monitor.canary.judge_answers import LONGEST
 
 PLACE: Final = Path(__file__).parents[1] / "questions.jsonl"
-TOLERANCE: Final = 0.04  # by which a number with a decimal point may differ
+TOLERANCE: Final = 0.04  # a number with a decimal point may differ by this amount
 MOST: Final = 100  # questions in a file
-FORM: Final = 'one line for each, such as {"event": {...}, "expect": {"prediction.label": "spam"}}'
+FORM: Final = 'each in one line, such as {"event": {...}, "expect": {"prediction.label": "spam"}}'
 
 
 class QuestionsUnreadable(ValueError):
     """The file of questions is absent or cannot be read.
 
-    The message is one sentence without the full stop.
+    The exception's text is one sentence without the full stop.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An event, and the expected values by their paths in the answer.
+    """An event for the function, and the values expected in its answer.
 
-    Texts and integers must be equal, numbers with a decimal point may differ by `TOLERANCE`.
+    `expect` maps the path of a value in the answer to the expected value. A text or an integer must
+    be equal. A number with a decimal point may differ by `TOLERANCE`.
     """
 
     event: Any
@@ -38,16 +39,16 @@ class Question:
 
 
 def read(path: Path = PLACE) -> list[Question]:
-    """Read questions, one JSON object a line. Raises `QuestionsUnreadable`."""
+    """Read the questions from a file with one JSON object a line. Raises `QuestionsUnreadable`."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         raise QuestionsUnreadable(
-            "the package holds no questions: build it with make build CANARY=file"
+            "the package contains no questions: build it with make build CANARY=file"
         ) from None
     found = [_question(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not 1 <= len(found) <= MOST:
-        raise QuestionsUnreadable(f"the file holds {len(found)} questions, not 1 to {MOST}")
+        raise QuestionsUnreadable(f"the file has {len(found)} questions, but 1 to {MOST} are valid")
     return found
 
 
@@ -60,9 +61,9 @@ def _question(number: int, line: str) -> Question:
 
 
 def check(ask: Ask, function: str, questions: list[Question], deadline: float) -> Result:
-    """Ask each question and compare the answer; stop at the first question without an answer.
+    """Ask each question and compare the answer. Stop at the first question without an answer.
 
-    No question is asked after `deadline`, in seconds of `time.monotonic`.
+    No question is asked after `deadline`, a time of `time.monotonic` in seconds.
     """
     faults: list[str] = []
     for number, question in enumerate(questions, 1):
@@ -82,7 +83,7 @@ def check(ask: Ask, function: str, questions: list[Question], deadline: float) -
 
 
 def _unwrapped(answer: Any) -> Any:
-    """Return the body of an answer that has the form of an HTTP response, or any other answer."""
+    """Return the body of the answer if it is an HTTP response with JSON, otherwise the answer."""
     if isinstance(answer, dict) and "statusCode" in answer:
         try:
             return json.loads(answer.get("body", ""))
@@ -105,9 +106,9 @@ def _equal(found: Any, wanted: Any) -> bool:
 
 
 def _at(answer: Any, path: str) -> Any:
-    """Return the value at a path of names and list positions, or None if there is no value.
+    """Return the value at a path, or None if there is no value.
 
-    The steps of the path are separated by dots.
+    The path consists of names and list positions, separated by dots.
     """
     for step in path.split("."):
         if isinstance(answer, dict):

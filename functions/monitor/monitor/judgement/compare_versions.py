@@ -1,6 +1,6 @@
-"""Compares two versions of a model that answer at the same time, in the same windows.
+"""Compares two versions of a model that answered in the same time.
 
-The result is for information only.
+Each comparison is about the mean of a component or the share of a label.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LABEL: str = "share of the label"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The difference of a component, or of a label's share, between the newer and older version.
+    """The difference of a component's mean, or of a label's share, between two versions.
 
-    `newer` and `older` are means or shares. `effect` is in standard deviations of rows for a
-    component, and in rows for a label's share; an effect below `floor` does not count. `p` is
-    multiplied by the number of comparisons.
+    `newer` and `older` are the means or shares of the newer and of the older version. `effect` is
+    their difference. For a component it is in standard deviations of rows. An effect below `floor`
+    does not count. `p` is already multiplied by the number of comparisons.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Difference:
 
 
 def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> list[Difference]:
-    """Return the differences between two versions' slots of a span, the smallest p first.
+    """Return the differences between the slots of two versions, in the order of p.
 
-    Both versions need slots with predictions. Components that a version lacks are left out; so are
-    those of a profile if the versions have different profiles. Each comparison is a z test of two
-    means or shares. It multiplies the variance of rows by `deff`, the design effect of the
-    baseline.
+    Both versions need slots with predictions, and the slots cover the same time. Components that a
+    version lacks are left out. If the versions have different profiles, the components that depend
+    on the profile are left out too. Each comparison is a z test of two means or shares. The
+    variance of rows is multiplied by `deff`, the design effect of the baseline.
     """
     fields = Fields.ALL if older[0].profile == newer[0].profile else Fields.UNPROFILED
     windows = stack([total(older), total(newer)])

@@ -1,6 +1,6 @@
-"""Judges windows against a baseline, by eight signals with one p-value and one effect each.
+"""Judges windows against a baseline. Eight signals are tested, each with a p-value and an effect.
 
-The profile of the model is compared by the same signals (profile_reference.py).
+profile_reference.py tests the same signals against the model's profile.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ SIGNALS: Final = (
     "means", "label", "prediction.score", "input.words", "input.non_letter_share",
     "strange", "flags", "duplicates",
 )  # fmt: skip
-# A difference with a smaller effect may be real, but does not count. The effect of the means is in
-# standard deviations of rows; every other effect is a share of rows.
+# The smallest effect that counts, by signal. The effect of "means" is in standard deviations of
+# rows, and every other effect is a share of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
 }  # fmt: skip
-# Fields that describe the text, whatever model reads it.
+# Fields that describe the text and do not depend on the model.
 TEXT: Final = ("input.words", "input.non_letter_share")
-# Fields that depend on a model's profile or tokenizer: with another profile they are other
-# quantities, so they cannot be compared.
+# Fields that depend on a model's profile or tokenizer. Their values can be compared only between
+# records with the same profile.
 OF_PROFILE: Final = (
     *SIGNATURE, "input.novelty", "input.surprisal", "input.tokens_per_word",
     strange_rows.UNKNOWN, strange_rows.SUM,
@@ -46,8 +46,8 @@ class Fields(StrEnum):
     """The fields by which windows are compared with a baseline."""
 
     ALL = "all"
-    UNPROFILED = "unprofiled"  # without the fields of a profile, because the profiles differ
-    TEXT = "text"  # only the fields of the text, because the models differ
+    UNPROFILED = "unprofiled"  # all except OF_PROFILE: for windows with another profile
+    TEXT = "text"  # only TEXT: for windows of another model
 
     def has(self, name: str) -> bool:
         """Return whether a component, a binned field or a kind of strange rows is compared."""
@@ -58,11 +58,11 @@ class Fields(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One signal, with a value for each window.
+    """One signal. Every field except the name has an entry for each window.
 
-    `p` is the p-value (NaN if it cannot be computed), and `effect` is the effect size. `part` is
-    the part of the signal that changed most. `value` is the value of that part in the window, and
-    `expected` is its value in the reference.
+    `p` is the p-value (NaN if it cannot be computed), and `effect` is the effect size. `part` names
+    the part of the signal that changed most, for example a label. `value` is the value of this part
+    in the window, and `expected` is the value in the baseline or profile.
     """
 
     name: str
@@ -73,9 +73,10 @@ class Signal:
     expected: Array
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """Return whether the signal is unusual in each window. The shape is (windows,).
+        """Return whether the signal is unusual, for each window: shape (windows,).
 
-        It is unusual if p is below this signal's share of `level`, and the effect is large enough.
+        It is unusual if p is below an eighth of `level` (one of eight signals), and the effect is
+        at least the signal's value in `FLOOR`.
         """
         with np.errstate(invalid="ignore"):
             return (self.p < level / len(SIGNALS)) & (self.effect >= FLOOR[self.name])
@@ -83,27 +84,27 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All signals of the windows, and the reason for each signal or component that is missing."""
+    """The signals of the windows. `missing` says why a signal or a component is missing."""
 
     signals: tuple[Signal, ...]
     missing: Mapping[str, str]
 
     def unusual(self, level: float) -> NDArray[np.bool_]:
-        """Return whether any signal is unusual in each window. The shape is (windows,)."""
+        """Return whether any signal is unusual, for each window: shape (windows,)."""
         if not self.signals:
             return np.zeros(0, dtype=bool)
         return np.any([s.unusual(level) for s in self.signals], axis=0)
 
     def leading(self, window: int, level: float) -> Signal | None:
-        """Return the unusual signal of a window with the smallest p, or None."""
+        """Return the window's unusual signal with the smallest p, or None if none is unusual."""
         found = [s for s in self.signals if s.unusual(level)[window]]
         return min(found, key=lambda s: float(s.p[window])) if found else None
 
 
 def judge(windows: Windows, baseline: Baseline, *, fields: Fields = Fields.ALL) -> Judgement:
-    """Judge windows against an accepted baseline, by these fields.
+    """Judge windows against an accepted baseline by the given fields.
 
-    Without windows there are no signals.
+    If there are no windows, the result has no signals.
     """
     found: list[Signal] = []
     if not len(windows):
@@ -187,9 +188,9 @@ def _flags(windows: Windows, baseline: Baseline, fields: Fields) -> Signal:
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
-    """Judge, in each window, the text that most exceeds its share in the baseline.
+    """Judge, for each window, the text whose share exceeds its share in the baseline most.
 
-    Its p is the larger of two p-values: that of the negative binomial and that of Fisher's test.
+    The result's p is the larger p of two tests: the negative binomial and Fisher's exact test.
     """
     assert baseline.duplicate
     over, which = accepted.excess(windows, baseline.hashes)

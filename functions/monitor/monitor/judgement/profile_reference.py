@@ -1,7 +1,7 @@
 """Judges whether windows differ from the validation texts that the model's profile describes.
 
-This judgement never gives a notice. It treats the rows of the profile and of the window as
-independent, so traffic in bursts soon differs from the profile.
+This judgement never leads to a notice. It treats all rows as independent of each other, so a window
+soon differs from the profile if similar texts arrive in bursts.
 """
 
 from __future__ import annotations
@@ -23,19 +23,25 @@ from monitor.summaries.windows import Windows
 
 Array = NDArray[np.float64]
 
-LEVEL: Final = 0.001  # the level of a window, which eight signals share
+LEVEL: Final = 0.001  # the level of a window: each of the eight signals is tested at an eighth
 
 
 class ProfileUnreadable(ValueError):
-    """The profile lacks the rows that the tests need, or cannot be read."""
+    """The profile cannot be read, or has no rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The statistics of the reference rows.
+    """The statistics of the reference rows: the validation texts of the model.
 
-    `centre` and `deviation`, (p,), and `covariance`, (p, p), describe rows. All other statistics
-    are counts.
+    - `rows` is the number of reference rows.
+    - `centre` and `deviation`, shape (p,), and `covariance`, shape (p, p), are those of the p
+      components `names`, over rows.
+    - `caps` holds the cap of each capped component.
+    - `labels` and `flags` count rows by value.
+    - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.
+    - `limits` holds the threshold of each strange field (strange.py), and `strange` counts the rows
+      of each kind.
     """
 
     id: str
@@ -74,8 +80,8 @@ class Profile:
     ) -> Self:
         """Compute the profile from the reference rows.
 
-        `columns` holds one array, (rows,), for each field of the record. `labels` and `flags` are
-        the counts of each label and flag.
+        `columns` holds one array of shape (rows,) for each field of the record. `labels` and
+        `flags` count the rows with each label and each flag.
         """
         codes = {
             n: np.bincount(s.codes(columns[n]), minlength=s.count).astype(float)
@@ -108,8 +114,8 @@ class Profile:
 def judge(windows: Windows, profile: Profile) -> Judgement:
     """Judge windows against the profile.
 
-    The signals are those of a baseline. Each is tested as a comparison of two samples of
-    independent rows.
+    The signals are the same as against a baseline. Each test compares the rows of a window and the
+    rows of the profile as two samples of independent rows.
     """
     found: list[Signal] = []
     missing: dict[str, str] = {}
@@ -134,9 +140,10 @@ def judge(windows: Windows, profile: Profile) -> Judgement:
 
 
 def two_samples(counts: Array, reference: Array) -> tuple[Array, Array]:
-    """Test counts, (windows, groups), against the counts of the reference, (groups,).
+    """Test the counts of windows against the counts of the reference.
 
-    Returns the p of a chi-squared test of two samples, and the total variation distance.
+    `counts` has the shape (windows, groups), and `reference` the shape (groups,). Returns, for each
+    window, the p of a chi-squared test of two samples, and the total variation distance.
     """
     n, m = counts.sum(axis=1, keepdims=True), reference.sum()
     used = (counts + reference) > 0
@@ -224,7 +231,7 @@ def _flags(windows: Windows, profile: Profile) -> Signal:
 def _duplicates(windows: Windows, rows: int) -> Signal:
     """Judge the most frequent text of each window.
 
-    The test assumes that every text occurs only once in the reference.
+    The test assumes that the reference does not contain this text.
     """
     top = [max(h.items(), key=lambda item: item[1], default=("", 0)) for h in windows.hashes]
     count = np.array([c for _, c in top], float)
@@ -243,9 +250,9 @@ def _too_many(
 ) -> Signal:
     """Test whether a window has too many rows of a kind, by Fisher's one-sided test.
 
-    `counts` is (windows, kinds). Each p is multiplied by the number of kinds.
+    `counts` has the shape (windows, kinds). Each p is multiplied by the number of kinds.
     """
-    # The sum of several kinds can exceed the rows: a row may be strange in more than one way.
+    # The kind "their sum" can count a row twice, so it is limited to the number of rows.
     chance = np.array(
         [
             [

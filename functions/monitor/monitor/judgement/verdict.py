@@ -1,4 +1,4 @@
-"""Decides the verdict on a stream from the p-values and effects of its last windows."""
+"""Decides the verdict on a stream from the judgements of its last windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     """The verdict on a stream's last window."""
 
     OK = "ok"
-    UNUSUAL = "unusual"  # this window is unusual, but too few windows in a row are
+    UNUSUAL = "unusual"  # this window is unusual, but not yet enough windows in a row
     NOTICE = "notice"  # enough windows in a row are unusual: a person should look
     INSUFFICIENT = "insufficient"  # too few predictions for a window
     PROVISIONAL = "provisional"  # judged, but the baseline is too small to be relied on
@@ -23,9 +23,10 @@ class Verdict(StrEnum):
 
 
 def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
-    """Return the verdict on the last of these consecutive windows.
+    """Return the verdict on the last of several consecutive windows.
 
-    All of them are judged against one baseline.
+    `unusual` says of each window whether it is unusual. All windows are judged against one
+    baseline.
     """
     if not unusual:
         return Verdict.INSUFFICIENT
@@ -37,9 +38,9 @@ def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
 
 
 def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
-    """Return the windows with which a notice begins.
+    """Return the positions of the windows with which a notice begins.
 
-    In each run of unusual windows, this is the window number `in_a_row`.
+    A notice begins with window number `in_a_row` of each unbroken series of unusual windows.
     """
     found, run = [], 0
     for at, one in enumerate(unusual):
@@ -57,7 +58,7 @@ def stale(last_end: float, now: float) -> bool:
 def other_weekdays(baseline: Baseline, start: float) -> bool:
     """Return whether a window begins on a weekday that the baseline does not cover.
 
-    Such a window gives information only.
+    If so, the window can lead to information, but not to a notice.
     """
     return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
 
@@ -65,7 +66,7 @@ def other_weekdays(baseline: Baseline, start: float) -> bool:
 def sentence(
     judgement: Judgement, window: int, level: float, *, reference: str = "the baseline"
 ) -> str:
-    """Return one sentence about the largest change in a window, or that no signal is unusual."""
+    """Return a sentence about the unusual signal with the smallest p, or that none is unusual."""
     signal = judgement.leading(window, level)
     if signal is None:
         return "No signal is unusual."

@@ -1,8 +1,8 @@
-"""Locates a change: splits the measure that moved by version, script and a keyword field.
+"""Locates a change: splits the number that moved by version, script and a keyword field.
 
-A part's share of the change is rows x (its value - the usual one), divided by the same
-product for all rows. Pure functions build the searches and read the answers. The functions with
-the argument `search` send the searches.
+A part of the traffic has a share of the change: its rows x (its value - the usual value), divided
+by the same product for all rows. Functions with the parameter `search` send searches. All other
+functions only build searches or read answers.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from monitor.summaries.windows import DAY, HOUR
 Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 SCRIPT: Final = {"script": "input.script"}
-VALUES: Final = 10  # of an attribute
-MORE: Final = 0.2  # by which a part's share of the change exceeds its share of the predictions
-LEAST: Final = 0.2  # of the change: a new value with less is not named
-EARLIER: Final = 7 * DAY  # before the change: a value that no prediction of this time has is new
-DEPLOYED: Final = 30 * DAY
-PASSES: Final = 2 * HOUR  # before the window's end; the canary runs every 15 minutes
-SAMPLE: Final = 200  # predictions of a shard whose words are looked at
-EARLIER_SAMPLE: Final = 1000  # predictions of a shard in which these words are counted
+VALUES: Final = 10  # the most values of an attribute in an answer
+# A part explains the change if its share of the change is larger than its share of the predictions
+# by at least this number.
+MORE: Final = 0.2
+LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
+EARLIER: Final = 7 * DAY  # a value is new if no prediction in this time before the change has it
+DEPLOYED: Final = 30 * DAY  # deployments are looked for in this time
+PASSES: Final = 2 * HOUR  # canary results are looked for in this time before the window's end
+SAMPLE: Final = 200  # predictions of each shard from whose texts words are taken
+EARLIER_SAMPLE: Final = 1000  # predictions of each shard in whose texts these words are counted
 CANDIDATES: Final = {
     "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
 }
-TYPICAL: Final = 5
-MANY: Final = 2.0  # times as frequent as usual: a word that is typical of the window
+TYPICAL: Final = 5  # the most typical words in a message
+MANY: Final = 2.0  # a typical word is at least so many times as frequent as in earlier texts
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The window, and the beginning of the change; seconds since 1970."""
+    """The start and end of the window, and the beginning of the change, in seconds since 1970."""
 
     start: int
     end: int
@@ -53,10 +55,12 @@ def locate(
     usual: float | None,
     by: str,
 ) -> tuple[Source, ...]:
-    """Return the part of each attribute that explains the change: versions, script, and `by`.
+    """Return the parts of the traffic that explain the change, at most one for each attribute.
 
-    A part explains the change if the part is new, or if its share of the change is larger than its
-    share of the predictions. If the change is spread evenly, no part is returned.
+    The attributes are the versions, the script, and the field `by` unless it is empty. A part is
+    the predictions with one value of an attribute. It explains the change if it is new, or if its
+    share of the change is much larger than its share of the predictions. If the change is spread
+    evenly, no part is returned.
     """
     attributes = VERSIONS | SCRIPT | ({by: by} if by else {})
     found = split(search(split_body(stream, span, measure, attributes)), measure, usual, attributes)
@@ -68,14 +72,17 @@ def locate(
 def split_body(
     stream: Stream, span: Span, measure: Measure, attributes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the search for the window's predictions by attribute, with the measure of each."""
+    """Return the search for the window's predictions, counted by attribute and value.
+
+    It also computes the measure of each part and of all predictions.
+    """
     value: dict[str, Any] = (
         {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}
     )
     own = VERSIONS | SCRIPT
     parts = {
         name: {
-            # OpenSearch takes a text in place of a missing value of keyword fields only
+            # OpenSearch accepts a text for a missing value only if the field is a keyword field
             "terms": {"field": field, "size": VALUES}
             | ({"missing": "none"} if name in own else {}),
             "aggs": {"value": value},
@@ -91,9 +98,10 @@ def split(
     usual: float | None,
     attributes: Mapping[str, str],
 ) -> list[Source]:
-    """Return the part of each attribute with most of the change, or else most of the predictions.
+    """Return one part of each attribute: the part with most of the change.
 
-    Predictions without the attribute are no part.
+    If the shares of the change are not known, it is the part with most predictions. Predictions
+    without the attribute are no part.
     """
     rows = sum(int(part["doc_count"]) for part in _parts(answer, "script"))
     found = []
@@ -101,7 +109,7 @@ def split(
         several = [
             Source(
                 name,
-                str(part.get("key_as_string", part["key"])),  # a boolean's key is 0 or 1
+                str(part.get("key_as_string", part["key"])),  # the key of a boolean is 0 or 1
                 int(part["doc_count"]) / max(1, rows),
                 _of_change(part, answer, measure, usual, rows),
             )
@@ -117,7 +125,7 @@ def split(
 def earlier_body(
     stream: Stream, span: Span, found: list[Source], attributes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the search for the number of predictions per value in the week before the change."""
+    """Return the search that counts the predictions of each part in the week before the change."""
     filters = {
         str(at): {"filter": {"term": {attributes[s.attribute]: s.value}}}
         for at, s in enumerate(found)
@@ -126,7 +134,7 @@ def earlier_body(
 
 
 def deployed(search: Search, stream: Stream, end: int) -> Deployment | None:
-    """Return the newest version, or None if there was only one version in thirty days."""
+    """Return the newest version, or None if only one version answered in the last thirty days."""
     return newest(search(deployed_body(stream, end)))
 
 
@@ -143,7 +151,7 @@ def deployed_body(stream: Stream, end: int) -> dict[str, Any]:
 
 
 def newest(answer: Mapping[str, Any]) -> Deployment | None:
-    """Return the newest version, or None if there was only one version."""
+    """Return the newest version in the answer to `deployed_body`, or None if there is only one."""
     found = [
         Deployment(name, str(part["key"]), int(part["first"]["value"]) // 1000, str(before["key"]))
         for name in VERSIONS
@@ -154,7 +162,7 @@ def newest(answer: Mapping[str, Any]) -> Deployment | None:
 
 
 def canary(search: Search, stream: Stream, end: int) -> Canary | None:
-    """Return the canary's last result for the stream's model, or None if there is none lately."""
+    """Return the canary's last result for the stream's model, or None if there is no recent one."""
     last = {
         "top_hits": {
             "size": 1,
@@ -166,7 +174,8 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         {"term": {"@kind": "canary"}},
         {"term": {"@stack": stream.stack}},
         {"term": {"monitor.model": stream.model}},
-        {"term": {"monitor.canary.trigger": "schedule"}},  # not of a version without requests
+        # The result of a run during a deployment is about a version that does not answer yet.
+        {"term": {"monitor.canary.trigger": "schedule"}},
         {"terms": {"monitor.canary.result": ["pass", "fail"]}},
         {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
     ]
@@ -181,9 +190,10 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
 def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
     """Return words that are frequent in a sample of the window's texts, but rare in earlier texts.
 
-    The earlier texts are a sample of the stream's own week before the change. They are counted by a
-    search of their own: `significant_text` counts a word in the indices of the window only, but
-    compares this with the size of all indices, so each common word seems to be typical.
+    The earlier texts are a sample from the week before the change. A second search counts the words
+    in them. The first search, by `significant_text`, cannot do this: it counts a word only in the
+    indices of the window, but compares the count with the size of all indices, so that each common
+    word seems to be typical.
     """
     there = {"exists": {"field": "text"}}
     found = search(_sampled(of_stream(stream, span.start, span.end), there, SAMPLE, CANDIDATES))
@@ -202,7 +212,7 @@ def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
         return ()
     usual = [max(1, before[str(at)]["doc_count"]) / rows for at in range(len(words))]
     scores = {
-        # the score that OpenSearch names JLH: the difference of the shares, times their ratio
+        # This is OpenSearch's score JLH: the difference of the shares, times their ratio.
         word: (share - old) * share / old
         for (word, share), old in zip(words.items(), usual, strict=True)
         if share >= MANY * old
@@ -213,7 +223,7 @@ def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
 def _sampled(
     query: Mapping[str, Any], also: Mapping[str, Any], size: int, parts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the search for `parts` of a sample of a query's documents: `size` of each shard."""
+    """Return the search that applies the aggregations `parts` to `size` documents of each shard."""
     whole = {"bool": {"filter": [query, also]}}
     return aggregated(whole, {"sample": {"sampler": {"shard_size": size}, "aggs": parts}})
 
@@ -237,7 +247,7 @@ def _of_change(
     usual: float | None,
     rows: int,
 ) -> float | None:
-    """Return the part's share of the change, or None if the whole did not change or is unknown."""
+    """Return the part's share of the change, or None if the change is zero or not known."""
     count = int(part["doc_count"])
     value, whole = _value(part["value"], measure, count), _value(answer["whole"], measure, rows)
     if value is None or whole is None or usual is None or whole == usual or not rows:

@@ -1,7 +1,7 @@
-"""The message to a person at a transition: facts in, at most 15 lines of plain text out.
+"""Writes the message about a transition, such as the beginning of a notice, from its facts.
 
-The first line is the event, and the second is the advice. The other lines are the evidence, one
-subject a line. A line without facts is left out.
+A message has at most 15 lines of plain text. The first line says what happened, and the second says
+what to do. Each other line gives one kind of evidence. A line without facts is left out.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from monitor.summaries.windows import HOUR, moment
 
 LINES: Final = 15
 LONGEST: Final = 300  # characters of a line that is not a link
-SUBJECT: Final = 100  # characters, ASCII: what SNS takes
-NAME: Final = 60  # characters of a name that comes from the records
-MOST: Final = 0.5  # the smallest share of the change with which a source explains it
-NARROW: Final = 0.8  # of the predictions: a source with more is nearly all of the traffic
-EARLIER: Final = HOUR  # seconds by which a deployment may lie before the first unusual window
-BUSY: Final = 2.0  # times the usual traffic
+SUBJECT: Final = 100  # the most ASCII characters of a subject that SNS accepts
+NAME: Final = 60  # a name from the records is cut to so many characters
+MOST: Final = 0.5  # a source with at least this share of the change explains the change
+NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
+EARLIER: Final = HOUR  # a deployment so long before the first unusual window may be the cause
+BUSY: Final = 2.0  # so many times the usual traffic get a hint
 DIGEST: Final = 5  # lines of numbers in a digest
-# Components that no model computes: if they move, the texts themselves changed.
+# Components that do not depend on the model: if they move, the texts themselves changed.
 INPUT: Final = (
     "input.words", "input.non_letter_share", "strange input.non_letter_share", "mostly_non_letter",
     "another script", "duplicates",
@@ -37,15 +37,16 @@ INPUT: Final = (
 VERSIONS: Final = {"function version": "@function_version", "model version": "model.version"}
 # The facts without which a rollback is not advised.
 NEEDED: Final = {"moved": "the numbers that moved", "deployment": "the last deployment"}
-FUNCTIONS: Final = "/aws/lambda/"  # the log group of a function is named so
-# A command takes these names only, since log group and version come from the records.
+FUNCTIONS: Final = "/aws/lambda/"  # the name of a function's log group begins with this
+# A command in a message contains only names of these forms, because log group and version come from
+# the records and could be anything.
 NAMED: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NUMBER: Final = re.compile(r"[0-9]{1,10}")
 PREDICTIONS: Final = "prediction-monitor-predictions"  # the installer's id, see `links`
 NOTICES: Final = (Change.BEGINS, Change.SPREADS)
-ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)  # what to do follows from the evidence
+ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)  # the advice depends on the evidence
 DATED: Final = (*ADVISED, Change.RECOVERS, Change.REPLACED, Change.AGREES)
-FEW: Final = 0.5  # of the usual predictions: fewer are a reason to look
+FEW: Final = 0.5  # fewer predictions than this share of the usual number are a reason to look
 SUBJECTS: Final = {
     Change.BEGINS: "Notice",
     Change.SPREADS: "Notice, one signal more",
@@ -67,13 +68,13 @@ HEADLINES: Final = {
         "NOTICE, ONE SIGNAL MORE: the predictions of {who} now changed in another way too, {span}."
     ),
     Change.RECOVERS: "RECOVERED: the predictions of {who} are as usual again, {span}.",
-    Change.REPLACED: "CLOSED: the notice on {who} ended, since another baseline is in use.",
+    Change.REPLACED: "CLOSED: the notice on {who} ended, because another baseline is in use.",
     Change.STALE: (
         "NOTHING TO JUDGE: {who} had {facts.few} in {hours}."
     ),
     Change.RESUMES: "JUDGED AGAIN: {who} has enough predictions for a window again, {span}.",
     Change.WEEKDAY: (
-        "INFORMATION: the predictions of {who} on this {facts.weekday} are unlike the baseline's, "
+        "INFORMATION: on this {facts.weekday} the predictions of {who} differ from the baseline, "
         "{span}."
     ),
     Change.DIFFERS: (
@@ -115,11 +116,15 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A number that moved: in the window, usually, and its extreme of the last days before.
+    """A number that moved: its value in the window, its usual value, and its extreme value.
 
-    `extreme` is the highest value of a window if the number rose, and the lowest if it fell. What
-    is not known is None. `share` says that the number is a share of the predictions. `field` names
-    the component. `older` is the version whose value is `usual`, or empty.
+    - `field` names the component, and `name` the number.
+    - `rose` and `fell` say in words what a higher and a lower number mean.
+    - `now` is the value in the window. `usual` is the usual value, or None if it is not known.
+    - `extreme` is the highest value of a window in the last `days` days before the change if the
+      number rose, and the lowest if it fell. It is None if it is not known.
+    - `share` says that the number is a share of the predictions.
+    - `older` is the version whose value is `usual`, or empty if that is the baseline's value.
     """
 
     field: str
@@ -135,11 +140,11 @@ class Moved:
 
     @property
     def up(self) -> bool:
-        """Whether the number is above the usual one."""
+        """Whether the number is at least the usual one, or no usual one is known."""
         return self.usual is None or self.now >= self.usual
 
     def sentence(self) -> str:
-        """Return the movement in words, with its numbers."""
+        """Return the change of the number in words, with the values."""
         said = f"{self.rose if self.up else self.fell}: {self.name} {self._number(self.now)}"
         if self.usual is not None:
             said += f", {usually(self.older)} {self._number(self.usual)}"
@@ -156,9 +161,10 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A part of the traffic: the share of the change and of the predictions that have this value.
+    """A part of the traffic: the predictions whose `attribute` has this `value`.
 
-    `new`: no prediction of the week before had it. `of_change` is None where it is not known.
+    `of_rows` is its share of the predictions. `of_change` is its share of the change, or None if
+    that is not known. `new` says that no prediction of the week before had the value.
     """
 
     attribute: str
@@ -170,9 +176,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The newest version that answers: what it is a version of, its name, its first prediction.
+    """The newest version that answers.
 
-    `first` is in seconds since 1970. `before` is the version that was the newest before it.
+    `of` is the kind of version, a key of `VERSIONS`, and `value` its name. `first` is the time of
+    its first prediction, in seconds since 1970. `before` is the version that was the newest until
+    then, or empty.
     """
 
     of: str
@@ -183,7 +191,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of a label, now and usually."""
+    """The share of a label in the window and in the baseline."""
 
     label: str
     now: float
@@ -192,9 +200,9 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The canary's last result: whether it passed, and when (seconds since 1970).
+    """The canary's last result: whether it passed, and its time in seconds since 1970.
 
-    `compared` is false if the function gave no answers that can be compared with the golden ones.
+    `compared` is false if the function gave no answers that can be compared with expected answers.
     """
 
     passed: bool
@@ -204,11 +212,14 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The predictions that came while there were too few for a window, and those that usually come.
+    """The number of predictions in a time with too few of them for a window, and the usual number.
 
-    `usual` is the baseline's number in so much time, and `hourly` its number an hour at this hour
-    of the day. `last` is the end of the last quarter of an hour with a prediction, in seconds since
-    1970. What is not known is None.
+    - `rows` is the number of predictions in this time.
+    - `usual` is the number that the baseline has in a time of the same length.
+    - `hourly` is the number an hour that the baseline has at this hour of the day.
+    - `last` is the end of the last quarter of an hour with a prediction, in seconds since 1970.
+
+    A number that is not known is None.
     """
 
     rows: int
@@ -219,15 +230,17 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a message says. What is not known is empty or None.
+    """The facts of a message. A fact that is not known is empty or None.
 
-    `unread` has the reason for each fact that could not be read, by the name of its field.
-    `hourly` and `score` are the present and the usual value. `words` are typical of the window.
-    `estimate` is the estimated accuracy of the window; `unlike` says that there is none, since the
-    window is unlike the model's profile. `known` counts labels of the last thirty days.
-    `newer` and `older` are the versions that a comparison is about. They were compared in the same
-    time if `beside`; then the usual values are those of the older version. `arrived` is for a time
-    without windows.
+    - `unread` has the reason for each fact that could not be read, by the name of its field.
+    - `hourly` and `score` are pairs of the present and the usual value.
+    - `towards` are texts that the texts of the window resemble, and `words` are typical of them.
+    - `estimate` is the estimated accuracy of the window. `unlike` says that accuracy is not
+      estimated because the window is unlike the model's profile.
+    - `known` counts labels of predictions of the last thirty days.
+    - `newer` and `older` are the versions in a comparison of two versions. `beside` says that they
+      were compared in the same time. The usual values are then those of the older version.
+    - `arrived` is used in a message about a time without windows.
     """
 
     stream: Stream
@@ -260,7 +273,7 @@ class Facts:
 
     @property
     def few(self) -> str:
-        """The number of predictions in a time without windows, in words."""
+        """The number of predictions in a time without windows, as a part of a sentence."""
         if self.arrived is None:
             return "too few predictions"
         if not self.arrived.rows:
@@ -269,7 +282,7 @@ class Facts:
 
     @property
     def usually(self) -> str:
-        """How a usual value is introduced."""
+        """The word or words before a usual value."""
         return usually(self.older if self.beside else "")
 
     @property
@@ -280,7 +293,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it is sent."""
+    """A message that can be sent."""
 
     id: str
     change: Change
@@ -291,8 +304,8 @@ class Message:
 
 
 def usually(older: str = "") -> str:
-    """Return what introduces a usual value, which is that of the version `older` if it is named."""
-    return f"version {_name(older)}" if older else "usually"
+    """Return the words before a usual value, which is the value of version `older` if given."""
+    return f"version {_name(older)}:" if older else "usually"
 
 
 def compose(facts: Facts) -> Message:
@@ -311,7 +324,7 @@ def compose(facts: Facts) -> Message:
 
 
 def advice(facts: Facts) -> tuple[Action, str]:
-    """Return what to do now, and why."""
+    """Return the action to take now, and the sentences that give the reason."""
     if facts.transition.change in NOTICES:
         return _in_a_notice(facts)
     if facts.transition.change is Change.DIFFERS:
@@ -336,7 +349,7 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
         said = f"{' and '.join(unread).capitalize()} could not be read"
         return Action.WAIT, f"{said}, so nothing shows that a rollback would help."
     if texts_moved:
-        what = f"{version} began with them" if deployed else "no version did"
+        what = f"{version} began at that time" if deployed else "no version changed"
         said = f"The texts themselves changed, and {what}."
         said = f"{said} A rollback would not change the texts; ask who sends them.{_busy(facts)}"
         return Action.WAIT, said
@@ -352,7 +365,7 @@ def _canary_fails(facts: Facts) -> bool:
 
 
 def _of_two_versions(facts: Facts) -> tuple[Action, str]:
-    """Return what to do if two versions differ: it is the model, unless their texts differ too."""
+    """Return the advice if two versions differ: the model is the cause unless the texts differ."""
     newer, older = _name(facts.newer), _name(facts.older)
     if _canary_fails(facts):
         return Action.ROLL_BACK, CANARY_FAILS
@@ -372,17 +385,17 @@ def _of_two_versions(facts: Facts) -> tuple[Action, str]:
 
 
 def _without_predictions(facts: Facts) -> tuple[Action, str]:
-    """Return what to do if there are too few predictions for a window: it depends on the usual."""
+    """Return the advice if there are too few predictions for a window."""
     one = facts.arrived
     if one and one.usual is not None and one.rows >= FEW * one.usual:
-        said = f"About {one.usual:,.0f} are usual in so much time, so this low traffic is usual."
-        return Action.NOTHING, said
+        said = f"About {one.usual:,.0f} predictions are usual in a time of this length, so this"
+        return Action.NOTHING, f"{said} low traffic is usual."
     if one and one.rows and one.usual is None:
         return Action.NOTHING, "Traffic is too low for a window, and no usual number is known."
     said = (
         "Nobody calls, or the predictions are not shipped. Send one request, then go on as "
-        "docs/runbook.md says for NoPredictionsAlarm. Requests that fail and lines that cannot be "
-        "shipped ring alarms of their own."
+        "docs/runbook.md says for NoPredictionsAlarm. Other alarms report requests that fail and "
+        "lines that cannot be shipped."
     )
     expected = one is not None and one.usual is not None
     return (Action.LOOK if expected else Action.WAIT), said
@@ -393,19 +406,19 @@ def _busy(facts: Facts) -> str:
     if not facts.hourly or not facts.hourly[1] or facts.hourly[0] < BUSY * facts.hourly[1]:
         return ""
     times = facts.hourly[0] / facts.hourly[1]
-    often = f" There are {times:.2g} times as many as usual"
-    return f"{often}: if it is a launch, announce it: command expect, docs/monitoring.md."
+    often = f" There are {times:.2g} times as many predictions as usual."
+    return f"{often} If you launched something, announce it: command expect, docs/monitoring.md."
 
 
 def _explains(source: Source) -> bool:
-    """Return whether a part of the traffic, other than a version, has most of the change."""
+    """Return whether a source has most of the change, but is neither a version nor all traffic."""
     most = source.of_change is not None and source.of_change >= MOST
     version = source.attribute in {*VERSIONS, *VERSIONS.values()}
     return most and source.of_rows < NARROW and not version
 
 
 def _coincides(facts: Facts) -> bool:
-    """Return whether the newest version began in the first unusual window or the hour before."""
+    """Return whether the newest version began during the change, or within the hour before it."""
     if facts.deployment is None:
         return False
     since = facts.transition.since
@@ -445,7 +458,10 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
 
 
 def _evidence(facts: Facts, action: Action) -> Iterator[str]:
-    """Yield the numbers of a week, or of a time without windows, or those that moved."""
+    """Yield the numbers that belong to the transition.
+
+    They are a digest's numbers, the traffic in a time without windows, or the numbers that moved.
+    """
     if facts.transition.change is Change.DIGEST:
         yield from facts.digest[:DIGEST]
     elif facts.transition.change is not Change.STALE:
@@ -455,7 +471,10 @@ def _evidence(facts: Facts, action: Action) -> Iterator[str]:
 
 
 def _movement(facts: Facts, action: Action) -> Iterator[str]:
-    """Yield what moved, and where it comes from. Texts are described if they may be the cause."""
+    """Yield the numbers that moved, a description of the texts, and the part that changed.
+
+    Texts are described unless the advice is to roll back, because then they are not the cause.
+    """
     if facts.moved:
         yield f"What moved: {facts.moved[0].sentence()}."
     if len(facts.moved) > 1:
@@ -489,10 +508,10 @@ def _headline(facts: Facts) -> str:
 
 
 def _arrived(one: Arrived, end: int) -> str:
-    """Return the line about the predictions that came, and those that usually come."""
+    """Return the line about the last prediction and the usual number of predictions."""
     said = [] if one.last is None else [f"the last one came before {moment(one.last)} UTC"]
     if one.usual is not None:
-        said.append(f"usually {one.usual:,.0f} come in so much time")
+        said.append(f"{one.usual:,.0f} are usual in a time of this length")
     if one.hourly is not None:
         said.append(f"{one.hourly:,.0f} an hour are usual at {moment(end)[11:]} UTC")
     return f"Predictions: {'; '.join(said)}." if said else ""
@@ -513,7 +532,7 @@ def _where(source: Source) -> str:
     named = f"{source.attribute} {_name(source.value)}"
     if source.of_change is None:
         return f"{named} ({rows}{new})"
-    # parts that moved the other way can make it more than the whole
+    # The share can exceed 1, if other parts of the traffic moved in the opposite direction.
     return f"{named}: {100 * min(1.0, source.of_change):.0f} % of the change ({rows}{new})"
 
 
@@ -556,7 +575,7 @@ def _deployed(facts: Facts) -> str:
 
 
 def _back(facts: Facts) -> str:
-    """Return how to go back, with the function's alias and version where they are known."""
+    """Return how to go back: a command, if the function and its version are known."""
     one, more = facts.deployment, "docs/release.md, Going back"
     if one is None or not one.before:
         return f"{more}."
@@ -583,8 +602,8 @@ def _short(line: str) -> str:
 def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str]:
     """Return links to the window's predictions in Discover and to the dashboard.
 
-    `dashboard` is the installer's link to the dashboard *Predictions*, which has the tenant and the
-    ending of the stack's ids. Without it there are no links, since the ids are not known.
+    `dashboard` is the installer's link to the dashboard *Predictions*. It contains the tenant and
+    the ending of the ids of this stack's dashboards. If it is empty, the result is empty.
     """
     if not dashboard:
         return {}
@@ -606,7 +625,7 @@ def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str
 
 
 def report_link(reports: str, end: int) -> dict[str, str]:
-    """Return a link to the report of the window's day; without an address of reports, none."""
+    """Return a link to the report of the window's day, or nothing if `reports` is empty."""
     day = f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d}"
     return {"Report": f"{reports}{day}.html"} if reports else {}
 

@@ -1,7 +1,7 @@
-"""Describes the parts that moved: each as a number with its name, usual value and extreme.
+"""Describes the parts of signals that moved, each by a number, its usual value and its extreme.
 
-A `Measure` says how a part is read from summaries, and how OpenSearch reads it from predictions,
-so that the same number can be split by version or script (`monitor.where`).
+A `Measure` computes the number from summaries. It also has the search that computes the same number
+from predictions, so that `monitor.where` can split the number by version or script.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from monitor.summaries.windows import Tally, Windows, stack
 Array = NDArray[np.float64]
 Query = Mapping[str, Any]
 
-MOST: Final = 3  # numbers of a message
-NOTICEABLE: Final = 0.05  # of the usual value; people do not care about a smaller change
-NAMES: Final = 3  # unusual values that a number names
+MOST: Final = 3  # the most numbers in a message
+NOTICEABLE: Final = 0.05  # people do not care about a smaller change, as a share of the usual value
+NAMES: Final = 3  # the most unusual values in the name of a number
+# For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
     "input.tokens_per_word": ("pieces of a word", "words are rarer", "words are more common"),
@@ -54,12 +55,15 @@ FLAGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A number of a window: its names, its value in given windows, and its search.
+    """A number that can be computed for every window.
 
-    `of` returns the number of each window, (windows,), which is NaN if the records lack it. `mean`
-    is the field that OpenSearch averages. If it is None, `share` is the query for the rows that are
-    counted. If these are the rows with a value that is not usual, `values` returns a window's
-    values of the field with their rows, and `noun` says what a value is.
+    - `field` identifies the number, and `name` is its name.
+    - `rose` and `fell` say in words what a higher and a lower number mean.
+    - `of` returns the number of each window, shape (windows,). It is NaN if the records lack it.
+    - `mean` is the field whose mean is the number.
+    - `share` is a query if `mean` is None. The number is then the share of the rows that match it.
+    - `values` is given if these are the rows with an unusual value. It returns the unusual values
+      of a window with their numbers of rows. `noun` says what such a value belongs to.
     """
 
     field: str
@@ -73,7 +77,7 @@ class Measure:
     noun: str = ""
 
     def named(self, window: Summary) -> str:
-        """Return the name of the number in a window, with the values that were counted there."""
+        """Return the name of the number, with the unusual values that were counted in a window."""
         found = self.values(window) if self.values else {}
         most = sorted(found, key=lambda value: (-found[value], value))[:NAMES]
         return f"share of {self.noun} {', '.join(most)}" if most else self.name
@@ -88,9 +92,9 @@ def moved(
     *,
     days: int,
 ) -> list[tuple[Measure, Moved]]:
-    """Return the numbers that moved, in the order of `drifts`: at most three, and each field once.
+    """Return at most three numbers that moved, in the order of `drifts`, and each field once.
 
-    `usual` is the baseline's days in one summary, `before` the windows of the last `days` days
+    `usual` is one summary of the baseline's days. `before` are the windows of the last `days` days
     before the change.
     """
     found: dict[str, tuple[Measure, Moved]] = {}
@@ -113,7 +117,7 @@ def moved(
 def beside(drifts: Sequence[Drift], older: str) -> list[Moved]:
     """Return the unusual differences between two versions that were compared in the same time.
 
-    `older` is the name of the version whose values are the usual ones.
+    `older` is the name of the older version, whose values count as the usual ones.
     """
     found = []
     for drift in sorted(drifts, key=lambda d: d.signal in SIGNATURE):
@@ -135,7 +139,7 @@ def beside(drifts: Sequence[Drift], older: str) -> list[Moved]:
 
 
 def measures(drift: Drift, baseline: Baseline) -> tuple[Measure, ...]:
-    """Return the measures of a signal's part. The measure that tells people most comes first."""
+    """Return the measures of a signal's part. The measure that is easiest to read comes first."""
     caps = baseline.means.caps if baseline.means else {}
     if drift.signal in BINNED:
         return (_centre(drift.signal, caps), _part(drift.signal, drift.part, baseline))
@@ -156,9 +160,9 @@ def value_of(measure: Measure, window: Summary) -> float | None:
 def towards(
     golden: Mapping[str, Sequence[int]], baseline: Baseline, window: Summary
 ) -> tuple[str, ...]:
-    """Return the two texts of `golden` whose signatures lie furthest along the movement.
+    """Return the two texts of `golden` towards whose signatures the window's mean signature moved.
 
-    Empty where the signature was not recorded or did not move.
+    The result is empty if signatures were not recorded or did not move.
     """
     chart = baseline.means
     names = [name for name in SIGNATURE if chart and name in chart.names]
@@ -174,7 +178,7 @@ def towards(
         text: float((np.array(signature, float)[columns] - usual) @ movement)
         for text, signature in golden.items()
     }
-    # the same golden sentence may be spelt in several ways: one of them is enough
+    # One golden sentence may occur in several spellings. Only one of them is returned.
     spelt: dict[str, str] = {}
     for text in golden:
         spelt.setdefault("".join(filter(str.isalnum, text)).casefold(), text)
@@ -182,7 +186,7 @@ def towards(
 
 
 def _best(several: Sequence[Measure], window: Summary, usual: Summary | None) -> Measure | None:
-    """Return the first measure, or another one if the first hardly changed."""
+    """Return the first measure that changed noticeably, or the last one if none before it did."""
     for measure in several[:-1]:
         now, expected = value_of(measure, window), value_of(measure, usual) if usual else None
         if now is None:
@@ -201,7 +205,7 @@ def _extreme(measure: Measure, history: Windows, *, up: bool) -> float | None:
 
 
 def _centre(field: str, caps: Mapping[str, float]) -> Measure:
-    """Return the middle text's number of words, or the mean of another field."""
+    """Return the measure of a field's centre: the median of words, the mean of any other field."""
     if field == "input.words":
         name, rose, fell = WORDS[field]
         return Measure(field, f"median {name}", rose, fell, median_words, mean=field)
@@ -221,7 +225,7 @@ def _centre(field: str, caps: Mapping[str, float]) -> Measure:
 
 
 def median_words(windows: Windows) -> Array:
-    """Return the number of words of the middle text of each window; NaN if no text has it."""
+    """Return the median number of words of a text in each window; NaN if no text has it."""
     counts = windows.bins["input.words"]
     total = counts.sum(axis=1)
     at = (np.cumsum(counts, axis=1) >= total[:, None] / 2).argmax(axis=1)
@@ -251,7 +255,10 @@ def _label(part: str, baseline: Baseline) -> Measure:
 
 
 def _part(field: str, part: str, baseline: Baseline) -> Measure:
-    """Return the measure of a tenth of the baseline: the share of rows between its limits."""
+    """Return the measure of a group of bins: the share of rows between the limits of the group.
+
+    Each group holds about a tenth of the baseline's rows.
+    """
     group = int(part.split()[1]) - 1
     codes = np.flatnonzero(baseline.groups[field] == group)
     scale = SCALES[field]
@@ -301,7 +308,7 @@ def _strange(part: str, baseline: Baseline) -> Measure:
 
 
 def _other_than(field: str, values: list[str]) -> Query:
-    """Return the query for documents that have the field, but none of the values in it."""
+    """Return the query for documents that have the field, but with none of these values."""
     there = {"exists": {"field": field}}
     return {"bool": {"filter": there, "must_not": {"terms": {field: values}}}}
 
@@ -358,12 +365,12 @@ def _duplicate(part: str) -> Measure:
 
 
 def _others(tally: Tally, names: Sequence[str]) -> Array:
-    """Return the rows of each window with a value that is not among these names."""
+    """Return, for each window, the number of rows whose value is not among these names."""
     return np.asarray(tally.counts.sum(axis=1) - tally.of(names).sum(axis=1))
 
 
 def _unusual(counts: Mapping[str, int], usual: Iterable[str]) -> dict[str, int]:
-    """Return the values with rows that are not among the usual ones."""
+    """Return the values that have rows and are not among the usual values."""
     known = set(usual)
     return {value: rows for value, rows in counts.items() if rows and value not in known}
 

@@ -1,7 +1,7 @@
-"""Times in which messages are not sent: muted by a person, or announced as expected.
+"""Times in which messages are not sent: a person muted them, or announced unusual traffic.
 
-Windows are judged and drawn as usual during a silence. A notice that outlasts the silence is sent
-when the silence ends.
+During a silence, windows are judged and shown in charts as usual. If a notice lasts longer than the
+silence, its message is sent when the silence ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any, Self
 
 
 class Kind(StrEnum):
-    """The kind of a decision: `mute` and `expect` begin a silence, `unmute` ends silences early."""
+    """The kind of a decision about messages.
+
+    `mute` and `expect` (announced traffic) begin a silence. `unmute` ends silences early.
+    """
 
     MUTE = "mute"
     EXPECT = "expect"
@@ -22,10 +25,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A decision of a person: `start`, `end` and `decided` are seconds since 1970.
+    """A person's decision about messages.
 
-    An `unmute` ends every silence that was decided before it. Its `start` and `end` are the time of
-    the decision.
+    The silence lasts from `start` until before `end`. `decided` is the time of the decision. All
+    three are in seconds since 1970. An `unmute` ends every silence that was decided before it. Its
+    `start` and `end` are the time of the decision.
     """
 
     kind: Kind
@@ -54,21 +58,21 @@ class Silence:
         }
 
     def covers(self, start: float, end: float, now: float) -> bool:
-        """Return whether the window, judged at `now`, falls into the silence."""
+        """Return whether `now` or a part of the window from `start` to `end` is in the silence."""
         return self.start <= now < self.end or (start < self.end and end > self.start)
 
 
 def silencing(silences: Iterable[Silence], start: float, end: float, now: float) -> Silence | None:
-    """Return the silence of a window that is judged at `now`, or None.
+    """Return the silence that covers a window judged at `now`, or None.
 
-    If the window falls into several silences, the one that ends last is returned.
+    If several silences cover the window, the silence that ends last is returned.
     """
     held = [s for s in _not_lifted(silences) if s.covers(start, end, now)]
     return max(held, key=lambda s: s.end, default=None)
 
 
 def in_force(silences: Iterable[Silence], now: float) -> list[Silence]:
-    """Return the silences that `unmute` would end at `now`: those that last, and those to come."""
+    """Return the silences that an `unmute` at `now` would end: present and future silences."""
     return [s for s in _not_lifted(silences) if s.end > now]
 
 

@@ -1,7 +1,8 @@
-"""Turns the findings of a stream into few transitions. People get a message for each of them.
+"""Decides which findings of a stream are transitions. People get a message for each transition.
 
-`advance` is a pure function of an episode and a finding. An episode says which messages people
-got about a stream so far. It is stored with the stream's state, so a repeated run makes the same
+A finding is the result of judging one window. A transition is, for example, the beginning of a
+notice. The decision depends on the stream's episode: the messages that people got so far, and the
+last results. The episode is stored with the stream's state, so a repeated run makes the same
 transitions with the same ids.
 """
 
@@ -19,32 +20,33 @@ from monitor.judgement.verdict import Verdict
 from monitor.summaries.summary import Stream
 from monitor.summaries.windows import DAY
 
-NO_SIGNAL: Final = "all"  # of a transition that concerns no single signal
+NO_SIGNAL: Final = "all"  # the signal of a transition that is not about a single signal
 
 
 class Change(StrEnum):
     """The kinds of transitions."""
 
     BEGINS = "begins"  # a notice begins
-    SPREADS = "spreads"  # during a notice a signal that was not told moves as well
-    RECOVERS = "recovers"  # a notice ends: as many usual windows in a row as make a notice
-    REPLACED = "replaced"  # a notice ends: another baseline is in use
+    SPREADS = "spreads"  # during a notice, a signal that no message named becomes unusual too
+    RECOVERS = "recovers"  # a notice ends, because enough windows in a row are usual
+    REPLACED = "replaced"  # a notice ends, because another baseline is in use
     STALE = "stale"  # a day without a full window
     RESUMES = "resumes"  # there are full windows again
-    WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks: once for a baseline
-    DIFFERS = "differs"  # a version answers otherwise than the version with which it is compared
-    AGREES = "agrees"  # it no longer does
+    WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks; once for each baseline
+    DIFFERS = "differs"  # a version gives other answers than the version that it is compared with
+    AGREES = "agrees"  # the two versions no longer differ
     INACCURATE = "inaccurate"  # known accuracy is below the card's interval (known_accuracy.py)
-    ACCURATE = "accurate"  # it is back
-    DIGEST = "digest"  # once a week, where traffic is too low for a notice
+    ACCURATE = "accurate"  # known accuracy is high enough again
+    DIGEST = "digest"  # once a week, if traffic is too low for a notice
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of an episode: the signal that moved most, its beginning, and the other signals.
+    """A transition.
 
-    `since` and `at` are seconds since 1970: the start of the first window that was unusual, and the
-    end of the window with which the transition came.
+    `signal` is the signal that moved most, and `others` are the other signals that moved. `since`
+    is the start of the first unusual window, and `at` the end of the window that made the
+    transition, both in seconds since 1970.
     """
 
     change: Change
@@ -52,11 +54,11 @@ class Transition:
     since: int
     at: int
     others: tuple[str, ...] = ()
-    late: bool = False  # it began while messages were silenced
-    version: str = ""  # the version that was compared with another one
+    late: bool = False  # the change began while messages were silenced
+    version: str = ""  # in a comparison of two versions: the newer version
 
     def key(self, stream: Stream) -> str:
-        """Return the message's id: 32 hexadecimal digits, from stream, signal and transition."""
+        """Return the id of the transition's message: 32 hexadecimal digits."""
         parts = [stream.stack, stream.log_group, stream.model, self.signal, self.change, self.at]
         parts += [self.version] if self.version else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -64,10 +66,12 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What is known of a version that is compared with another one.
+    """The last comparisons of a version with another version.
 
-    `unusual` and `usual` count the last comparisons in a row. `since` is the beginning of the first
-    unusual one, and `until` the end of the last one. `told` is the signal that people were told.
+    `unusual` and `usual` count the unusual and usual comparisons in a row at the end; one of them
+    is 0. `since` is the beginning of the first unusual comparison, and `until` the end of the last
+    comparison, in seconds since 1970. `told` is the signal of the message that people got about the
+    difference, or empty.
     """
 
     unusual: int = 0
@@ -79,17 +83,28 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """The messages that people got about a stream so far.
+    """The messages that people got about a stream so far, and the last results.
 
-    `told` has the signals of the open notice, and is empty if no notice is open. `since` is the
-    beginning of the notice, and `baseline` the number of the baseline that it refers to. `held`
-    says that the notice was silenced, so nobody knows of it. `begun` is the first unusual window
-    since the last usual one. `run` has each signal that was unusual since `begun`, with the number
-    of its unusual windows in a row. `quiet` counts usual windows since the last unusual one. `odd`
-    counts unusual windows in a row on weekdays that the baseline lacks, `odd_since` is the first of
-    them, and `weekday` is the baseline for which a message told that. `digest` is the week, since
-    1970, of the last digest. `versions` has each version that was compared with another one within
-    a day.
+    The open notice:
+    - `told` has its signals, and is empty if no notice is open.
+    - `since` is its beginning, and `baseline` the number of its baseline.
+    - `held` says that its message was silenced, so that people do not know of it.
+
+    The last windows:
+    - `begun` is the start of the first unusual window after the last usual window.
+    - `run` maps each signal that was unusual since `begun` to its number of unusual windows in a
+      row.
+    - `quiet` counts the usual windows after the last unusual window.
+
+    The last windows on weekdays that the baseline lacks:
+    - `odd` counts the unusual ones in a row, and `odd_since` is the start of the first of them.
+    - `weekday` is the number of the baseline for which people got a message about them.
+
+    - `stale` says that the last message was about a day without a full window.
+    - `digest` is the week, counted from 1970, of the last weekly digest.
+    - `versions` maps each version that was compared with another one within a day to the results.
+
+    Times are in seconds since 1970.
     """
 
     told: tuple[str, ...] = ()
@@ -108,7 +123,7 @@ class Episode:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """Read the episode from the stream's state. Without it, nothing has been told yet."""
+        """Read the episode from the document of the stream's state, which may lack it."""
         found = document.get("episode", {})
         numbers = (
             "since", "baseline", "begun", "quiet", "odd", "odd_since", "weekday", "digest",
@@ -146,13 +161,13 @@ class Episode:
 def advance(
     episode: Episode, finding: Finding, *, in_a_row: int, silenced: bool, odd: bool = False
 ) -> tuple[Episode, Transition | None]:
-    """Return the episode after a finding, and the transition if the finding makes one.
+    """Return the episode after a finding, and the transition that the finding makes, or None.
 
-    `in_a_row` windows make a notice, a further signal, and a recovery. `odd` says that the
-    baseline is no reference for the window, for example as it lacks the weekday. A transition that
-    is `silenced` is not sent, so a notice that began so is told once messages are sent again.
-    Findings against a profile are no transitions. A window with too few predictions changes
-    nothing.
+    `in_a_row` is the number of consecutive windows that it takes to begin a notice, to add a signal
+    to it, and to end it. `odd` says that the baseline cannot judge the window, for example because
+    it lacks the weekday. While messages are `silenced`, a notice can begin. Its transition is made
+    again after the silence, so that people learn of it.
+    A finding against a profile, or of a window with too few predictions, changes nothing.
     """
     if finding.reference is Reference.VERSION:
         if odd:
@@ -200,7 +215,8 @@ def _noticed(
 ) -> tuple[Episode, Transition | None]:
     end = finding.window.end
     if not episode.told:
-        signals = tuple(dict.fromkeys([*moved, *episode.run]))  # of any window of the run
+        # the unusual signals of this window, then those of the earlier windows of the notice
+        signals = tuple(dict.fromkeys([*moved, *episode.run]))
         since = episode.begun or finding.window.start
         after = replace(episode, told=signals, since=since, baseline=finding.number, held=silenced)
         return after, Transition(Change.BEGINS, signals[0], since, end, signals[1:])
@@ -216,7 +232,7 @@ def _noticed(
     )
     if not new:
         return episode, None
-    # a signal that is silenced stays untold, so that it is told when messages are sent again
+    # During a silence the signal is not added to `told`, so the first window after it reports it.
     after = episode if silenced else replace(episode, told=(*episode.told, *new))
     told = None if silenced else Transition(Change.SPREADS, new[0], episode.since, end, new[1:])
     return after, told
@@ -225,7 +241,7 @@ def _noticed(
 def _beside(
     episode: Episode, finding: Finding, *, in_a_row: int, silenced: bool
 ) -> tuple[Episode, Transition | None]:
-    """Count a comparison of two versions, unless it shares predictions with the one before."""
+    """Count a comparison of two versions, unless it overlaps with the comparison before it."""
     window = finding.window
     version = f"{window.version} {window.profile}".strip()
     kept = {name: one for name, one in episode.versions.items() if window.start - one.until < DAY}
@@ -239,7 +255,7 @@ def _beside(
     else:
         known = replace(known, unusual=0, usual=known.usual + 1)
     known, told = replace(known, until=window.end), None
-    # a difference that is silenced is told when messages are sent again
+    # During a silence `told` stays empty, so the first comparison after it reports the difference.
     if not known.told and known.unusual >= in_a_row and not silenced:
         late = known.unusual > in_a_row
         told = Transition(
@@ -253,13 +269,13 @@ def _beside(
 
 
 def unusual(finding: Finding) -> tuple[str, ...]:
-    """Return the unusual signals of a finding, in the order of p, the smallest first."""
+    """Return the unusual signals of a finding. The signal with the smallest p comes first."""
     found = [drift for drift in finding.drifts if drift.unusual and drift.p is not None]
     return tuple(drift.signal for drift in sorted(found, key=lambda drift: drift.p or 0.0))
 
 
 def _counted(episode: Episode, finding: Finding, *, odd: bool) -> Episode:
-    """Return the episode with one more window. Windows of other weekdays are counted apart."""
+    """Return the episode with one more window. Windows that are `odd` are counted separately."""
     moved = unusual(finding)
     if odd:
         begun = (episode.odd and episode.odd_since) or finding.window.start

@@ -4,9 +4,9 @@ The chart computes Hotelling's T²: the distance of a window's means from the ba
 measured by the covariance between the baseline's windows (Hotelling 1947). The limit is the one for
 a future observation (Montgomery, Introduction to Statistical Quality Control, 11.3).
 
-The covariance between windows remains valid when the predictions of a window depend on each other.
-A test that assumes independent predictions is off by a factor of hundreds when documents arrive in
-bursts.
+The covariance between windows is valid even if the predictions of a window depend on each other. A
+test that assumes independent predictions would call hundreds of times too many windows unusual when
+similar documents arrive in bursts.
 """
 
 from __future__ import annotations
@@ -27,36 +27,40 @@ Array = NDArray[np.float64]
 
 CAPPED: Final = ("input.words", "input.tokens_per_word", "input.non_letter_share")
 PLAIN: Final = ("prediction.score", "input.surprisal", "input.novelty")
-# Values are capped at this quantile of the baseline's rows. Without the cap, heavy tails make T²
-# wrong by a factor of ten.
+# Values of the fields `CAPPED` are capped at this quantile of the baseline's rows. Without the cap,
+# heavy tails would make T² wrong by a factor of ten.
 CAP: Final = 0.99
 PRESENT: Final = 0.5  # a window has a component if at least this share of its rows has the field
-ABSENT_WINDOWS: Final = 0.05  # share of the baseline's windows that may lack a component
+ABSENT_WINDOWS: Final = 0.05  # largest share of the baseline's windows that may lack a component
 # A component is redundant if the other components leave at most this share of its variance
 # unexplained.
 REDUNDANT: Final = 1e-6
-A_CELL: Final = 3  # windows that an hour of the day needs for a mean of its own
-SPARE: Final = 40  # degrees of freedom that must be left after the means of the hours
-DAILY: Final = 10  # pairs of windows a day apart that an estimate of the variance needs
-BY_HOUR: Final = (
-    0.5  # share of a component's variance that the hour must explain, or it is not used
-)
+A_CELL: Final = 3  # an hour of the day needs so many windows for a mean of its own
+SPARE: Final = 40  # so many degrees of freedom must be left after the means of the hours
+DAILY: Final = 10  # an estimate of the variance needs so many pairs of windows a day apart
+# The hours have means of their own if the hour explains at least this share of the variance of one
+# component.
+BY_HOUR: Final = 0.5
 NOT_THERE: Final = "the records do not have it"
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The chart of p components, fitted to K windows of about `rows` rows.
+    """The chart of p components, fitted to `windows` windows of about `rows` rows each.
 
+    - `names` are the names of the components.
     - `caps` holds the cap of each capped field that the records have.
-    - `centre` and `deviation` are the mean and the standard deviation of rows, (p,).
-    - `covariance` is the covariance between windows, (p, p), with `degrees` degrees of freedom.
-    - `hours` holds the mean of each hour of the day, (24, p), if the hours have means of their own.
-      `covariance` is then the covariance around these means.
-    - `hour_windows` is the number of windows of each hour, (24,).
-    - `hour_noise` says how many times more the windows of an hour vary, (24,).
-    - `deff` is the variance of a window's mean, divided by the variance for independent rows.
-    - `plain` is the covariance around the one overall mean, if `hours` is used.
+    - `centre` and `deviation` are the mean and the standard deviation of rows, shape (p,).
+    - `covariance` is the covariance between windows, shape (p, p). It has `degrees` degrees of
+      freedom.
+    - `hours` holds the mean of each hour of the day, shape (24, p), if the hours have means of
+      their own. `covariance` is then the covariance around these means.
+    - `hour_windows` is the number of windows of each hour, shape (24,).
+    - `hour_noise` is the variance between the windows of each hour, divided by the variance between
+      the windows of all hours, but at least 1: shape (24,).
+    - `deff`, the design effect, is the variance of a window's mean, divided by the variance that it
+      would have with independent rows.
+    - `plain` is the covariance around the overall mean, if the hours have means of their own.
     """
 
     names: tuple[str, ...]
@@ -76,7 +80,7 @@ class Means:
     def judge(self, windows: Windows, names: Sequence[str] | None = None) -> MeansFound:
         """Compute T² and its p for each window, and how far each component moved.
 
-        With `names`, only these components are used.
+        If `names` is given, only these components are used.
         """
         values = components(windows, self.names, self.caps)
         wanted = [
@@ -148,10 +152,11 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class MeansFound:
-    """The result of the chart for each window.
+    """The result of the chart, with an entry of each array for each window.
 
-    `squared` is T², and `p` is its p-value. `effect` is the shift δ in standard deviations of rows.
-    `standardised` holds the z of each component, (windows, p).
+    `names` are the components that were used. `squared` is T², and `p` is its p-value. `effect` is
+    the estimated shift of the means, in standard deviations of rows. `values` holds the mean of
+    each component, and `standardised` its z, both of shape (windows, names).
     """
 
     names: tuple[str, ...]
@@ -163,9 +168,10 @@ class MeansFound:
 
 
 def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str, str]]:
-    """Fit a chart to the components `names` that can be charted.
+    """Fit a chart to those of the components `names` that can be charted.
 
-    Also returns the reason for each component that cannot be charted.
+    Returns the chart, or None if no component can be charted, and the reason for each component
+    that is left out.
     """
     reasons: dict[str, str] = {}
     caps = caps_of(windows)
@@ -210,7 +216,7 @@ def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str,
 
 
 def components(windows: Windows, names: Sequence[str], caps: Mapping[str, float]) -> Array:
-    """Return the mean of each component in each window, (windows, names).
+    """Return the mean of each component in each window: shape (windows, names).
 
     The mean is NaN if too few rows of the window have the field.
     """
@@ -231,7 +237,7 @@ def components(windows: Windows, names: Sequence[str], caps: Mapping[str, float]
 
 
 def component_names(label: str | None) -> tuple[str, ...]:
-    """Return the names of all components of a stream with this most frequent label."""
+    """Return the names of all components of a stream whose most frequent label is `label`."""
     probability = (f"{PROBABILITY}.{label}",) if label is not None else ()
     return (*SIGNATURE, *probability, *PLAIN, *CAPPED)
 
@@ -243,19 +249,19 @@ def caps_of(windows: Windows) -> dict[str, float]:
 
 
 def cap(counts: Array, name: str) -> float:
-    """Return the upper edge of the bin that holds the 99 % quantile of the counts, (codes,).
+    """Return the upper edge of the bin of field `name` that holds the 99 % quantile of the rows.
 
-    The counts must hold at least one row.
+    `counts` has the number of rows of each bin, and must count at least one row.
     """
     code = int(np.searchsorted(np.cumsum(counts), CAP * counts.sum()))
     scale = SCALES[name]
     if scale.whole and code < 1 + scale.steps:
-        return float(scale.middle[code])  # the bin holds this number alone
+        return float(scale.middle[code])  # a bin of whole numbers holds only this number
     return float(scale.lower[code + 1]) if code + 1 < scale.count else float(scale.middle[code])
 
 
 def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, float]) -> Array:
-    """Return the standard deviation of rows of each component over all windows, (names,)."""
+    """Return the standard deviation of each component over all rows: shape (names,)."""
     found = []
     for name in names:
         if name in caps:
@@ -269,14 +275,14 @@ def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, flo
 
 
 def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
-    """Return the design effect: how many times more the means vary than with independent rows.
+    """Return the design effect: the variance of a window's mean, over that for independent rows.
 
-    The result is the mean over the components. It is computed from differences between windows 24
-    hours apart, because a daily cycle does not affect these. If there are fewer than ten such
-    pairs, it is computed from all windows.
+    The result is the mean over the components, at least 1. It is computed from the differences of
+    windows that are 24 hours apart, because a daily cycle does not affect these differences. If
+    there are fewer than ten such pairs of windows, it is computed from the variance of all windows.
 
-    The result is 15 to 25 % above tr(Σ⁻¹ S n) / p, which needs sums of products. The deviation is
-    on the safe side.
+    The exact value tr(Σ⁻¹ S n) / p would need sums of products, which summaries do not have. The
+    result is 15 to 25 % larger, so windows are planned somewhat larger than necessary.
     """
     first, second = a_day_apart(windows)
     daily = (
@@ -287,9 +293,9 @@ def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
 
 
 def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
-    """Give the chart a mean for each hour if the hour explains much of the variance of windows.
+    """Return the chart with a mean for each hour, if the hour explains much of the variance.
 
-    Else the chart is returned unchanged.
+    Otherwise return the chart unchanged.
     """
     count = np.bincount(hours, minlength=24).astype(float)
     used = count > 0
@@ -316,7 +322,10 @@ def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
 def _chart(
     away: Array, covariance: Array, degrees: int, noise: float | Array
 ) -> tuple[Array, Array, Array]:
-    """Compute T² of each row of `away` divided by `noise`, its p, and the z of each component."""
+    """Return T² of each window (divided by `noise`), its p, and the z of each component.
+
+    `away` has each window's means minus the expected means: shape (windows, components).
+    """
     p = away.shape[1]
     squared = np.einsum("wi,ij,wj->w", away, np.linalg.inv(covariance), away) / noise
     left = degrees - p + 1
@@ -325,7 +334,7 @@ def _chart(
 
 
 def _independent(covariance: Array) -> list[int]:
-    """Return the components that the other components do not determine, in their order.
+    """Return the positions of the components that no other components determine.
 
     They are found by Cholesky's decomposition with pivots.
     """
@@ -344,7 +353,7 @@ def _independent(covariance: Array) -> list[int]:
 
 
 def _only(windows: Windows, present: NDArray[np.bool_]) -> Windows:
-    """Select the windows that are present, as far as `design_effect` uses them."""
+    """Select windows, but only in the arrays that `design_effect` uses."""
     return replace(
         windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present]
     )

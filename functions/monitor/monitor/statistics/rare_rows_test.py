@@ -20,10 +20,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rare:
-    """The `rate` per row and the `spread` of each kind, (kinds,), estimated from `rows` rows.
+    """The test: the rate per row and the spread of each kind, both of shape (kinds,).
 
-    The count in n rows has the mean n rate and the variance n rate + (n rate)² spread. Its
-    distribution is a negative binomial with these moments.
+    They are estimated from `rows` rows in `windows` windows. The number of rows of a kind among n
+    rows has the mean n · rate and the variance n · rate + (n · rate)² · spread. It has a negative
+    binomial distribution with these moments.
     """
 
     rate: Array
@@ -32,9 +33,9 @@ class Rare:
     windows: int
 
     def judge(self, counts: Array, rows: Array) -> tuple[Array, Array]:
-        """Return the one-sided p and the excess share of each kind in each window.
+        """Return the one-sided p of each kind in each window, and its share above `rate`.
 
-        Both results and `counts` are (windows, kinds).
+        `counts` and both results have the shape (windows, kinds). `rows` has the shape (windows,).
         """
         mean = rows[:, None] * self.rate
         variance = mean + mean**2 * self.spread
@@ -59,10 +60,10 @@ class Rare:
 
 
 def fit(counts: Array, rows: Array) -> Rare:
-    """Fit the test to the counts, (windows, kinds), of a baseline's windows.
+    """Fit the test to the windows of a baseline.
 
-    `rows` is the number of rows of each window, (windows,). A kind that never occurred counts as
-    half a row.
+    `counts` has the rows of each kind, shape (windows, kinds), and `rows` all rows, shape
+    (windows,). A kind that never occurred counts as half a row.
     """
     total = rows.sum()
     rate = np.maximum(counts.sum(axis=0), 0.5) / total

@@ -1,11 +1,11 @@
-"""Tests a window's shares of groups against the baseline's shares, by a scaled chi-squared.
+"""Tests whether a window's rows are shared among groups as the baseline's rows are.
 
-The scale follows Rao and Scott for clustered samples (1981, "The analysis of categorical data from
-complex sample surveys"). It comes from the mean and the variance of the statistic in the baseline's
-own windows.
+Groups are, for example, labels. The test is a scaled chi-squared test for clustered samples, after
+Rao and Scott (1981, "The analysis of categorical data from complex sample surveys"). Its scale
+comes from the mean and the variance of the statistic in the baseline's own windows.
 
-The strength of the clustering differs from window to window. A chi-squared with a varying scale has
-an F distribution, so p comes from the F distribution with the same mean and variance.
+The strength of the clustering differs from window to window. A chi-squared variable with a varying
+scale has about an F distribution, so p comes from the F distribution with this mean and variance.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The test: the `expected` share of each group, (groups,), and moments of the statistic.
+    """The test: the expected share of each group, shape (groups,), and moments of the statistic.
 
-    `mean` and `variance` are those of the statistic over `windows` windows. `degrees` is the number
-    of groups that have rows in the baseline, minus one, but at least 1.
+    `mean` and `variance` are those of the statistic in `windows` windows of the baseline. `degrees`
+    is the number of groups that have rows in the baseline, minus one, but at least 1.
     """
 
     expected: Array
@@ -37,10 +37,10 @@ class Shares:
     degrees: int
 
     def judge(self, counts: Array) -> tuple[Array, Array]:
-        """Return the p and the effect of each window from its counts, (windows, groups).
+        """Return the p and the effect of each window. `counts` has the shape (windows, groups).
 
-        The effect is the share of rows that would have to change group (total variation distance).
-        Both are NaN for a window without rows.
+        The effect is the share of rows that would have to be in another group to give the expected
+        shares (the total variation distance). Both are NaN for a window without rows.
         """
         statistic = _statistic(counts, self.expected) * (self.windows - 1) / (self.windows + 1)
         if self.degrees == 1:
@@ -70,11 +70,10 @@ class Shares:
 
 
 def fit(counts: Array) -> Shares:
-    """Fit the test to the counts of the baseline's windows, (windows, groups).
+    """Fit the test to the counts of the baseline's windows, shape (windows, groups).
 
-    At least two of the windows must have rows. Windows may vary less than windows of independent
-    rows would, for example if there is only one label. They are then treated as windows of
-    independent rows.
+    At least two of the windows must have rows. If the windows vary less than windows of independent
+    rows would, for example because there is only one label, the rows are treated as independent.
     """
     pooled = counts.sum(axis=0)
     expected = (pooled + 0.5) / (pooled + 0.5).sum()
@@ -89,10 +88,10 @@ def fit(counts: Array) -> Shares:
 def _heavy(ratio: Array, degrees: int, spread: float) -> Array:
     """Return the p of `ratio`, a statistic divided by its mean.
 
-    `spread` is the variance of the statistic divided by its squared mean. The distribution is an F
-    with `degrees` degrees of freedom in the numerator. The degrees of freedom in the denominator
-    are chosen so that the F has this spread. If chi-squared already spreads as much, chi-squared is
-    used.
+    `spread` is the variance of the statistic divided by its squared mean. The F distribution is
+    used, with `degrees` degrees of freedom in the numerator. Those in the denominator are chosen so
+    that the distribution has this spread. If a chi-squared distribution has at least this spread,
+    it is used in place of the F distribution.
     """
     over = spread * degrees - 2
     if over <= 1e-6:

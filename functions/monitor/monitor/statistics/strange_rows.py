@@ -1,6 +1,6 @@
-"""Counts strange rows: rows that hardly any row of the baseline resembles.
+"""Counts strange rows: rows with a value that hardly any row of the baseline reaches.
 
-They are counted field by field from the fine bins.
+They are counted separately for each field, from the counts of the field's bins.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FIELDS: Final = (
 )
 UNKNOWN: Final = "input.unk_share"
 SUM: Final = "their sum"
-SHARE: Final = 0.003  # the largest share of the baseline's rows that may reach a threshold
+SHARE: Final = 0.003  # at most this share of the baseline's rows reaches the threshold of a field
 
 
 def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
     """Return the threshold of each field that has rows.
 
-    The threshold is the lowest code that at most `SHARE` of the rows reach. Each array in `bins` is
-    (codes,).
+    The threshold is the lowest bin (given by its code) that at most `SHARE` of the rows reach.
+    `bins` has, for each field, the number of rows in each bin: shape (codes,).
     """
     found = {}
     for name in FIELDS:
@@ -42,10 +42,10 @@ def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
 
 
 def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
-    """Count the strange rows of each kind, (windows, kinds).
+    """Count the strange rows of each kind in each window: shape (windows, kinds).
 
-    The kinds are: rows at or above the threshold of a field, rows with an unknown word piece, and
-    the sum of all of these.
+    There is a kind for each field (rows at or above its threshold) and one for rows with an unknown
+    word piece. The last kind is the sum of all others.
     """
     fields = [windows.bins[name][:, code:].sum(axis=1) for name, code in limits.items()]
     fields.append(windows.unknown)
@@ -53,5 +53,5 @@ def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
 
 
 def kinds(limits: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the names of the columns of `counts`."""
+    """Return the names of the kinds, in the order of the columns of `counts`."""
     return (*limits, UNKNOWN, SUM)

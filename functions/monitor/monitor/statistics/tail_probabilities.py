@@ -1,4 +1,4 @@
-"""Tail probabilities of the tests, on arrays, from incomplete gamma and beta functions.
+"""Tail probabilities of the statistical tests, computed by incomplete gamma and beta functions.
 
 The sources are the NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (8.7.1,
 8.9.2, 8.17.22, 5.11.1), and Press et al., Numerical Recipes, 3rd edition (5.2, 6.2 and 6.4), for
@@ -19,7 +19,9 @@ Array = NDArray[np.float64]
 
 PRECISION: Final = 1e-15
 TINY: Final = 1e-300
-STEPS: Final = 20_000  # a fraction takes about five times the square root of its largest argument
+# The most steps of a series or a continued fraction. A fraction takes about five times the square
+# root of its largest argument.
+STEPS: Final = 20_000
 # Stirling's series: B(2k) / (2k (2k - 1))
 STIRLING: Final = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 SHIFT: Final = 10
@@ -85,17 +87,17 @@ def f(x: ArrayLike, upper: ArrayLike, lower: ArrayLike) -> Array:
 
 
 def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
-    """Return P(X >= x) of a count with this mean and variance.
+    """Return P(X >= x) of a count X with this mean and variance.
 
-    The distribution is a negative binomial with these moments. It is a Poisson distribution if the
-    variance is not above the mean. For a mean of 0 the result is 1 if x = 0, else 0.
+    X has a negative binomial distribution, or a Poisson distribution if the variance is not above
+    the mean. If the mean is 0, the result is 1 for x = 0, and 0 for every larger x.
     """
     x, mean, variance = (
         np.array(v, dtype=np.float64) for v in np.broadcast_arrays(x, mean, variance)
     )
     mean, found = np.maximum(mean, TINY), np.ones_like(x)
     wide = variance > mean * (1 + 1e-9)
-    # Each count is computed by its own distribution alone, because both take many steps.
+    # Only the distribution that is needed is computed, because each takes many steps.
     at = (x > 0) & wide
     size = mean[at] ** 2 / (variance[at] - mean[at])
     found[at] = beta_lower(
@@ -108,9 +110,10 @@ def counts(x: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> Array:
 
 @lru_cache(maxsize=65_536)
 def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int) -> float:
-    """Return the one-sided p of Fisher's exact test: P(at least `hits` of `rows`), margins given.
+    """Return the one-sided p of Fisher's exact test.
 
-    The result is 1 without rows. `hits` is limited to `rows`.
+    It is the probability of at least `hits` hits among `rows` rows, given the margins of the table.
+    Without rows it is 1. `hits` counts as `rows` if it is larger.
     """
     if not rows or not reference_rows:
         return 1.0
@@ -123,7 +126,7 @@ def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int)
 def fisher(hits: int, rows: int, reference_hits: int, reference_rows: int) -> float:
     """Return the two-sided p of Fisher's exact test.
 
-    It adds the probabilities of all tables that are at most as probable as this one.
+    It is the sum of the probabilities of all tables that are at most as probable as this table.
     """
     low, chances = _hypergeometric(rows, reference_rows, hits + reference_hits)
     return float(min(1.0, chances[chances <= chances[hits - low] * (1 + 1e-7)].sum()))
@@ -131,7 +134,11 @@ def fisher(hits: int, rows: int, reference_hits: int, reference_rows: int) -> fl
 
 @lru_cache(maxsize=4096)
 def _hypergeometric(rows: int, reference_rows: int, hits: int) -> tuple[int, Array]:
-    """Return the smallest possible number of hits among `rows`, and the chances from it upwards."""
+    """Return the smallest possible number of hits among `rows`, and the probability of each number.
+
+    `hits` is the number of hits among all rows. The probabilities begin with that of the smallest
+    number.
+    """
     low, high = max(0, hits - reference_rows), min(rows, hits)
     k = np.arange(low, high + 1, dtype=np.float64)
     logs = _choose(rows, k) + _choose(reference_rows, hits - k)

@@ -1,4 +1,4 @@
-"""Reads the summaries of a stream's slots from OpenSearch, by aggregations alone.
+"""Reads the summaries of a stream's slots from OpenSearch. The searches are aggregations only.
 
 A stream is the predictions of one model in one log group of one stack. A slot is 15 minutes.
 """
@@ -46,9 +46,9 @@ class ReadIncomplete(Exception):
 def find_streams(
     connection: Connection, stack: str, start: int, end: int, *, index: str = INDEX
 ) -> tuple[list[Stream], list[Stream]]:
-    """Find the streams with predictions in a span: the 20 largest in one list, the rest in another.
+    """Find the streams with predictions in a span: the 20 largest ones, and the others.
 
-    Raises `ReadIncomplete`, and the connection's exceptions.
+    Raises `ReadIncomplete` and the connection's exceptions.
     """
     answer = aggregations(connection, index, searches.streams(stack, start, end))
     found = [
@@ -65,9 +65,10 @@ def find_streams(
 def read_counts(
     connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
 ) -> dict[int, int]:
-    """Read the number of predictions of each slot that has any, by the start of the slot.
+    """Read the number of predictions in each slot that has any.
 
-    Raises as `find_streams` does.
+    The keys of the result are the starts of the slots. Raises the same exceptions as
+    `find_streams`.
     """
     answer = aggregations(connection, index, searches.counts(stream, start, end))
     buckets = answer.get("slots", {}).get("buckets", [])
@@ -79,7 +80,8 @@ def read_slots(
 ) -> list[Summary]:
     """Read a summary of each slot and version that has predictions, in the order of time.
 
-    `start` and `end` are whole slots, in seconds since 1970. Raises as `find_streams` does.
+    `start` and `end` are limits of slots, in seconds since 1970. Raises the same exceptions as
+    `find_streams`.
     """
     if start % SLOT or end % SLOT:
         raise ValueError(
@@ -134,9 +136,9 @@ def _pages(
 def aggregations(
     connection: Connection, index: str, body: Mapping[str, Any], seconds: float = TIMEOUT
 ) -> dict[str, Any]:
-    """Search, and return the aggregations; they are empty if there is no index.
+    """Search, and return the aggregations. They are empty if there is no index.
 
-    Raises as `searched` does.
+    Raises the same exceptions as `searched`.
     """
     return dict(searched(connection, index, body, seconds).get("aggregations", {}))
 
@@ -144,7 +146,7 @@ def aggregations(
 def searched(
     connection: Connection, index: str, body: Mapping[str, Any], seconds: float = TIMEOUT
 ) -> dict[str, Any]:
-    """Search, and return the answer of OpenSearch, which has no hits if there is no index.
+    """Search, and return the answer of OpenSearch. It has no hits if there is no index.
 
     Raises `ReadIncomplete` if a part of the index could not be read, and `TransportError`.
     """
@@ -183,7 +185,8 @@ def _codes(bucket: Mapping[str, Any], name: str) -> dict[int, int]:
         if code >= 0:
             found[code] = int(part["doc_count"])
     if scale.apart and found.get(1):
-        # the first step of the histogram counts these rows too
+        # Code 1 has the values that are exactly the lower limit. The first step of the histogram,
+        # which is code 2, counts them too.
         found[2] = found.get(2, 0) - found[1]
     return {code: count for code, count in sorted(found.items()) if count}
 

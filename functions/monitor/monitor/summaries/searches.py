@@ -1,6 +1,6 @@
-"""Builds the bodies of all searches, by pure functions.
+"""Builds the bodies of the searches for predictions.
 
-No answer to these searches holds a prediction or its text.
+The answers contain only numbers and values of fields, never a text or a whole prediction.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, TOP, Stream
 STREAMS: Final = 500  # the most streams in an answer
 LABELS: Final = 50  # the most labels in an answer
 VALUES: Final = 50  # the most flags, and the most scripts, in an answer
-# A slot of one version has at most about 1,900 buckets (`buckets`), and OpenSearch refuses a
-# response above 65,535.
+# Slots and versions in one answer. Each has at most about 1,900 buckets (`buckets`), and OpenSearch
+# refuses an answer with more than 65,535.
 PAGE: Final = 30
-SPAN: Final = 8 * SLOT  # the seconds that one request reads
-NOTHING_ABOVE: Final = 1e-9  # of all shares, only exactly 0 lies below this number
+SPAN: Final = 8 * SLOT  # seconds of predictions that one search reads
+NOTHING_ABOVE: Final = 1e-9  # the only share below this number is exactly 0
 
 SEVERAL: Final = {"stream": "@log_group", "model": "model.name"}
 PARTS: Final = {
@@ -46,7 +46,7 @@ def predictions(stack: str, start: int, end: int) -> list[dict[str, Any]]:
 def of_stream(stream: Stream, start: int, end: int) -> dict[str, Any]:
     """Return the query for the predictions of one stream.
 
-    For a stream without a model's name, it selects the records that name no model.
+    If the stream's model has no name, the query selects the records that name no model.
     """
     filters = [*predictions(stream.stack, start, end), {"term": {"@log_group": stream.log_group}}]
     if stream.model:
@@ -55,7 +55,7 @@ def of_stream(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def streams(stack: str, start: int, end: int) -> dict[str, Any]:
-    """Search the streams of a stack, with the number of predictions of each stream."""
+    """Return the search for the streams of a stack and the number of predictions of each stream."""
     return aggregated(
         {"bool": {"filter": predictions(stack, start, end)}},
         {"streams": {"composite": {"size": STREAMS, "sources": _sources(SEVERAL)}}},
@@ -63,9 +63,9 @@ def streams(stack: str, start: int, end: int) -> dict[str, Any]:
 
 
 def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """Search the most frequent labels of a stream.
+    """Return the search for the most frequent labels of a stream.
 
-    `slots` then asks for the probabilities of these labels.
+    `slots` then searches the probabilities of these labels.
     """
     return aggregated(
         of_stream(stream, start, end), {"labels": _terms("prediction.label.keyword", LABELS)}
@@ -73,9 +73,9 @@ def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """Search the number of predictions of each slot, for at most 672 slots.
+    """Return the search for the number of predictions of each slot, for at most 672 slots.
 
-    The numbers show whether a slot has changed since it was read.
+    The numbers show which slots have more predictions than when they were read.
     """
     histogram = {"field": "@timestamp", "fixed_interval": f"{SLOT}s", "min_doc_count": 1}
     return aggregated(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
@@ -88,9 +88,10 @@ def slots(
     names: Sequence[str],
     after: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Search the statistics of each slot and version, at most `PAGE` of them.
+    """Return the search for the statistics of each slot and version.
 
-    The page starts after the key `after`. `names` are the labels.
+    The answer has at most `PAGE` pairs of slot and version, those after the key `after`. `names`
+    are the labels whose probabilities are searched.
     """
     slot = {"date_histogram": {"field": "@timestamp", "fixed_interval": f"{SLOT}s"}}
     composite: dict[str, Any] = {"size": PAGE, "sources": [{"slot": slot}, *_sources(PARTS)]}
@@ -112,7 +113,10 @@ def slots(
 
 
 def moment_fields(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the fields whose count, sum and sum of squares a summary keeps, for these labels."""
+    """Return the fields of which a summary keeps count, sum and sum of squares.
+
+    The probability of each label in `names` is among them.
+    """
     return (*MOMENTS, *(f"{PROBABILITY}.{name}" for name in names))
 
 
@@ -137,10 +141,10 @@ def _terms(field: str, size: int) -> dict[str, Any]:
 
 
 def _bins(name: str, scale: Scale) -> dict[str, Any]:
-    """Return the aggregations that count a field by code.
+    """Return the aggregations that count the values of a field by bin.
 
-    The equal steps are a histogram that never leaves its bounds. All other bins are ranges with the
-    code as the key.
+    Bins of equal width are counted by a histogram with fixed limits. All other bins are ranges,
+    whose keys are the codes of the bins.
     """
     last = scale.high - scale.step / 2
     histogram = {

@@ -1,11 +1,12 @@
-"""The monitor's own index of a stack.
+"""The monitor's own index, one for each stack.
 
 Summaries of slots and joined records are kept for 400 days. Accepted baselines, decisions and
-states do not expire.
+states are never deleted.
 
-The mapping names the fields that are searched; other fields are not indexed. The id of a document
-follows from its subject, so writing a document again changes nothing. A baseline, a decision or a
-state is written only if no other process wrote it in the meantime.
+The mapping names the fields that are searched. Other fields are stored, but not indexed. The id of
+a document is made from what it is about, for example stream and slot, so writing it again changes
+nothing. A baseline, a decision or a state is written only if no other process wrote it in the
+meantime.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ from monitor.summaries.summary import (
 )
 from monitor.summaries.windows import DAY
 
-KEPT: Final = 400 * DAY  # seconds that a summary or a joined record is kept
-PAGE: Final = 500  # documents in one answer, of about 6 kB each
+KEPT: Final = 400 * DAY  # seconds for which summaries and joined records are kept
+PAGE: Final = 500  # documents in one answer; a document has about 6 kB
 CHUNK: Final = 200  # summaries in one request
 SECONDS: Final = 30  # the timeout of one request
-CONFLICT: Final = 409  # the status of a document whose version in the index is newer
+CONFLICT: Final = 409  # the status if the index has a newer version of the document
 SCORE: Final = "prediction.score"
 REPLICAS: Final = "index.auto_expand_replicas"
-# A domain in three zones (Multi-AZ with Standby) accepts only a number of copies that is a multiple
-# of the zones. The message of its refusal names that number.
+# A domain in three zones (Multi-AZ with Standby) accepts an index only if its number of copies is a
+# multiple of the number of zones. If the domain refuses, this text names the number of zones.
 COPIES: Final = re.compile(r"multiple of total awareness attributes \[(\d+)\]")
 KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 MAPPING: Final[dict[str, Any]] = {
@@ -82,18 +83,18 @@ class Kind(StrEnum):
     STATE = "state"
     SILENCE = "silence"
     FEEDBACK = "feedback"  # a joined record (joined_record.py)
-    LEDGER = "feedback_ledger"  # the feedback that was read (gather_feedback.py)
+    LEDGER = "feedback_ledger"  # says which feedback was already read (gather_feedback.py)
 
 
 class Conflict(Exception):
-    """Another process wrote the same document in the meantime: the message is one sentence."""
+    """Another process wrote the same document in the meantime. The text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document and its version, which a conditional write names.
+    """A document and its version: the pair (sequence number, primary term) of OpenSearch.
 
-    The version is (sequence number, primary term).
+    A conditional write needs the version.
     """
 
     source: dict[str, Any]
@@ -115,7 +116,7 @@ class Store:
     def summaries(self, stream: Stream, start: int, end: int) -> list[Summary]:
         """Return the stream's summaries that begin from `start` until before `end`.
 
-        They are in the order of time. Summaries of an unknown format are left out.
+        They are in the order of time. Summaries in an unknown format are left out.
         """
         found = []
         for hit in self._hits(Kind.SUMMARY, stream, span=(start, end)):
@@ -126,9 +127,9 @@ class Store:
         return found
 
     def counts(self, stream: Stream, start: int, end: int) -> dict[int, int]:
-        """Return the number of predictions in the summaries of each slot, by the start of the slot.
+        """Return the number of predictions that the summaries of each slot count.
 
-        The versions of a slot are added.
+        The keys are the starts of the slots. The numbers of a slot's versions are added.
         """
         counts: dict[int, int] = {}
         for hit in self._hits(Kind.SUMMARY, stream, span=(start, end), fields=["start", "rows"]):
@@ -137,7 +138,7 @@ class Store:
         return counts
 
     def put_summaries(self, summaries: Sequence[Summary]) -> None:
-        """Write or replace these summaries."""
+        """Write these summaries. Earlier summaries of the same slots and versions are replaced."""
         for at in range(0, len(summaries), CHUNK):
             lines = []
             for summary in summaries[at : at + CHUNK]:
@@ -159,10 +160,11 @@ class Store:
                 )
 
     def put_newer(self, several: Sequence[tuple[str, int, Mapping[str, Any]]]) -> list[str]:
-        """Write documents with their ids and versions, unless the index has newer ones.
+        """Write each document unless the index has it with a higher version.
 
-        Returns for each document `created`, `updated` or `superseded`. The same document, written
-        again, is `updated`. The versions are positive numbers.
+        `several` has triples of id, version (a positive number) and document. Returns `created`,
+        `updated` or `superseded` (not written) for each of them. A document that is written again
+        with the same version is `updated`.
         """
         said: list[str] = []
         for at in range(0, len(several), PAGE):
@@ -185,11 +187,14 @@ class Store:
         return said
 
     def ledger(self) -> Found | None:
-        """Return the stack's ledger of feedback, or None before the first."""
+        """Return the stack's ledger of feedback, or None if there is none yet."""
         return next(iter(self._hits(Kind.LEDGER)), None)
 
     def put_ledger(self, content: Mapping[str, Any], version: tuple[int, int] | None) -> None:
-        """Write the ledger, whose earlier version was read. Raises `Conflict`."""
+        """Write the ledger. Raises `Conflict`.
+
+        `version` is the version of the ledger that was read, or None if there was no ledger.
+        """
         key = str(Kind.LEDGER)
         self._write(_path(key, version), Kind.LEDGER, key, Stream(self._stack, "", ""), content)
 
@@ -212,7 +217,7 @@ class Store:
     ) -> list[Found]:
         """Return all documents of a kind, in the order of their numbers.
 
-        With `stream` or `number`, only the documents of this stream or number are returned.
+        If `stream` or `number` is given, only documents of this stream or number are returned.
         """
         hits = self._hits(kind, stream, number=number)
         return sorted(hits, key=lambda hit: int(hit.source.get("number", 0)))
@@ -225,7 +230,7 @@ class Store:
         yield from self._hits(kind, stream, span=(start, end))
 
     def aggregate(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the aggregations of a search; they are empty before the first write."""
+        """Return the aggregations of a search. They are empty if there is no index yet."""
         path = "_search?allow_partial_search_results=false"
         try:
             answer = self._request("POST", path, json.dumps(body).encode())
@@ -234,9 +239,9 @@ class Store:
         return dict(answer.get("aggregations", {}))
 
     def scores(self, stream: Stream, start: int, end: int) -> dict[str, Moments]:
-        """Return the moments of the scores of a stream's predictions in a span, by version.
+        """Return number, sum and sum of squares of a stream's scores in a span, by version.
 
-        They are those of the summaries that begin from `start` until before `end`.
+        They are added over the summaries that begin from `start` until before `end`.
         """
         found: dict[str, Moments] = {}
         path = f"numbers.moments.{SCORE}"
@@ -258,10 +263,9 @@ class Store:
     def put_state(
         self, stream: Stream, content: Mapping[str, Any], version: tuple[int, int] | None
     ) -> tuple[int, int]:
-        """Write the state of a stream, and return the version of the state that was written.
+        """Write the state of a stream, and return its new version. Raises `Conflict`.
 
-        `version` is the version of the state that was read, or None if there was no state. Raises
-        `Conflict`.
+        `version` is the version of the state that was read, or None if there was no state.
         """
         key = f"{Kind.STATE}-{_digest(stream)}"
         return self._write(_path(key, version), Kind.STATE, key, stream, content)
@@ -333,7 +337,7 @@ class Store:
         return hits
 
     def _ask(self, method: str, path: str, body: bytes) -> dict[str, Any]:
-        """Send a request that writes. Before the first one, the index is created."""
+        """Send a request that writes. Before the first of them, create the index."""
         if not self._there:
             self._create_index("0-1")
             self._there = True
@@ -346,7 +350,7 @@ class Store:
             self._connection.perform_request("PUT", f"/{self._index}", body=body, timeout=SECONDS)
         except TransportError as problem:
             if problem.error == "resource_already_exists_exception":
-                # An earlier version made the index, perhaps with fewer fields.
+                # An earlier version of this program may have made the index with fewer fields.
                 self._request("PUT", "_mapping", json.dumps(MAPPING).encode())
                 return
             counted = (
@@ -378,7 +382,7 @@ class Store:
 
 
 def _path(key: str, version: tuple[int, int] | None) -> str:
-    """Return the path that writes a document only if its version is still the one that was read."""
+    """Return the path of a request that writes a document only if its version has not changed."""
     if version is None:
         return f"_create/{key}"
     return f"_doc/{key}?if_seq_no={version[0]}&if_primary_term={version[1]}"

@@ -1,4 +1,7 @@
-"""The summary of a slot of a stream: numbers that can be added, and no text."""
+"""The summary of a stream's predictions in a slot of 15 minutes.
+
+It has only numbers that can be added, so that summaries can be joined to windows, and no text.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any, Final
 
 FORMAT: Final = 1
 SLOT: Final = 900  # seconds
-TOP: Final = 20  # hashes that the summary of a slot keeps
+TOP: Final = 20  # the most hashes of texts in the summary of a slot
 
 SIGNATURE: Final = tuple(f"input.sig.s{at}" for at in range(8))
 PROBABILITY: Final = "prediction.probability"
-# Fields of which count, sum and sum of squares are kept, in addition to each label's probability.
+# A summary keeps count, sum and sum of squares of these fields and of each label's probability.
 MOMENTS: Final = (
     "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share",
     "input.novelty", "input.surprisal", *SIGNATURE,
@@ -22,7 +25,7 @@ MOMENTS: Final = (
 
 
 class UnknownSummary(ValueError):
-    """A document that is not a summary, or a summary in an unknown format."""
+    """The document is no summary, or a summary in an unknown format."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,11 +57,13 @@ class Summary:
 
     It covers the time between `start` and `start + seconds`, in seconds since 1970.
 
-    - `moments` is by field.
-    - `bins` is by field and by code of `bins.SCALES`.
-    - `labels`, `flags` and `scripts` count rows by value.
+    - `version` is the version of the model, and `profile` the id of its profile. Both may be empty.
+    - `rows` is the number of predictions.
+    - `moments` maps a field to its moments.
+    - `bins` maps a field, and the code of a bin of `bins.SCALES`, to the number of rows in the bin.
+    - `labels`, `flags` and `scripts` map a value to the number of rows that have it.
     - `unknown` counts the rows with a word piece that the tokenizer does not know.
-    - `hashes` holds the hashes of the most frequent texts, with the number of rows of each text.
+    - `hashes` maps the hash of each of the most frequent texts to its number of rows.
     - `distinct` is the approximate number of different texts.
     """
 
@@ -79,7 +84,7 @@ class Summary:
 
     @property
     def end(self) -> int:
-        """The end of the summary, exclusive."""
+        """The end of the time that the summary covers, exclusive."""
         return self.start + self.seconds
 
     def mean(self, name: str) -> float | None:
@@ -89,9 +94,9 @@ class Summary:
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
-    """Add at least one summary, from the first start to the last end.
+    """Add one or more summaries. The result covers the time from the first start to the last end.
 
-    The result has the version and the profile of the first summary.
+    It has the stream, the version and the profile of the first summary.
     """
     parts = sorted(summaries, key=lambda s: s.start)
     first = parts[0]
@@ -124,8 +129,8 @@ def total(summaries: Iterable[Summary]) -> Summary:
 def to_document(summary: Summary) -> dict[str, Any]:
     """Return the summary as a JSON object.
 
-    The searched fields are at the root. All other fields are in `numbers`, which the index does not
-    map.
+    Fields that are searched are at the root. All other fields are in `numbers`, which the index
+    stores without indexing it.
     """
     return {
         "format": FORMAT,
@@ -157,7 +162,7 @@ def from_document(document: Mapping[str, Any]) -> Summary:
     """Read a summary that `to_document` wrote. Raises `UnknownSummary`."""
     if document.get("format") != FORMAT:
         raise UnknownSummary(
-            f"this is not a summary of format {FORMAT}, the only format that this version reads"
+            f"this is no summary in format {FORMAT}, the only format that this version reads"
         )
     try:
         model, numbers = document["model"], document["numbers"]

@@ -1,4 +1,4 @@
-"""Joins slots to windows of enough predictions, and turns windows into arrays."""
+"""Joins slots of 15 minutes to windows with enough predictions, and turns windows into arrays."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ DAY: Final = 24 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts of rows by value: `counts` is (windows, names)."""
+    """The number of rows with each value. `counts` has the shape (windows, names)."""
 
     names: tuple[str, ...]
     counts: Array
 
     def of(self, names: Sequence[str]) -> Array:
-        """Return the columns of these names, (windows, names).
+        """Return the columns of these names: shape (windows, names).
 
-        The column of a name that never occurred is zero.
+        The column of a name that does not occur is zero.
         """
         none = np.zeros(len(self.counts))
         at = {name: column for column, name in enumerate(self.names)}
@@ -39,11 +39,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows in the order of time, each an entry along the first axis of every array.
+    """Windows in the order of time. The first axis of every array is the windows.
 
-    `start` and `end` are in seconds since 1970. `moments` is by field, (windows, 3): count, sum,
-    sum of squares. `bins` is by field, (windows, codes of the field's scale). `hashes` has one
-    mapping for each window.
+    - `start` and `end` are in seconds since 1970.
+    - `rows` is the number of predictions, and `distinct` the number of different texts.
+    - `moments` maps a field to count, sum and sum of squares: shape (windows, 3).
+    - `bins` maps a field to the number of rows in each bin: shape (windows, codes).
+    - `unknown` counts the rows with an unknown word piece.
+    - `hashes` has, for each window, the number of rows of its most frequent texts by their hash.
     """
 
     start: Array
@@ -64,10 +67,10 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Slots cut into windows.
+    """The result of joining slots to windows.
 
-    `full` are windows with enough predictions. `short` are windows that reached the longest time
-    without enough predictions. `open` are slots that do not form a window yet.
+    `full` are windows with enough predictions. `short` are windows that lasted the longest time
+    without enough predictions. `open` are the last slots, which do not form a window yet.
     """
 
     full: list[Summary]
@@ -76,11 +79,11 @@ class Cut:
 
 
 def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY) -> Cut:
-    """Cut slots into disjoint consecutive windows, from the first slot on.
+    """Join slots to consecutive windows that do not overlap, beginning with the first slot.
 
-    A window closes at the end of the slot with which it has `rows` predictions and lasts `at_least`
-    seconds. If it would last longer than `at_most` seconds, it closes short of rows, and a new
-    window begins. Slots with the same start, which are of several versions, stay together.
+    A window ends with the slot with which it has at least `rows` predictions and lasts at least
+    `at_least` seconds. A window that would last longer than `at_most` seconds ends with too few
+    predictions. Slots of several versions with the same start belong to the same window.
     """
     made = Cut([], [], [])
     for slot in sorted(slots, key=lambda s: s.start):
@@ -106,9 +109,9 @@ def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: i
 
 
 def stack(summaries: Sequence[Summary]) -> Windows:
-    """Turn summaries of whole windows into arrays.
+    """Turn summaries, one for each window, into arrays.
 
-    Values that are not finite count as missing.
+    Moments that are not finite count as missing.
     """
     bins = {}
     for name, scale in SCALES.items():
@@ -142,14 +145,15 @@ def hour_of(windows: Windows) -> NDArray[np.int64]:
 
 
 def moment(seconds: float) -> str:
-    """Return a time as text, in UTC, to the minute."""
+    """Return a time in seconds since 1970 as text with date, hour and minute, in UTC."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pairs (first, second) of windows whose middles lie 24 hours apart.
+    """Return pairs of windows whose middles lie 24 hours apart.
 
-    The tolerance is half the median length of a window.
+    The result has the positions of the first and of the second windows. The tolerance is half the
+    median length of a window.
     """
     middle = (windows.start + windows.end) / 2
     tolerance = float(np.median(windows.end - windows.start)) / 2 if len(windows) else 0.0
