@@ -1,4 +1,5 @@
-"""Computes the rate that reaches each limit, from measured figures and the limits of AWS.
+"""Computes what a rate of events needs, and the lowest rate that reaches each limit.
 
-`make scale` prints the tables of docs/scale.md. Nothing here talks to AWS.
+The inputs are figures that were measured and limits that AWS publishes. `make scale` prints the
+tables of docs/scale.md. Nothing here talks to AWS.
 """

@@ -1,6 +1,6 @@
 """`make scale`: the resources that a rate of events needs, and the rate that reaches each limit.
 
-It prints two tables for the terminal, or the tables of docs/scale.md.
+It prints the tables of docs/scale.md, or tables for other rates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 RATES: Final = (10, 100, 1_000, 2_000, 5_000, 10_000)
-LINES: Final = (1, 20)  # of a payload
+LINES: Final = (1, 20)  # log lines in a payload
 HEAD: Final = (
     "events a second",
     "direct: executions at once",
@@ -33,7 +33,7 @@ HEAD: Final = (
     "domain",
     "domain: USD",
 )
-COMPUTED: Final = (f"| {HEAD[0]} |", "| limit |")  # the beginnings of the computed tables
+COMPUTED: Final = (f"| {HEAD[0]} |", "| limit |")  # each computed table begins with one of these
 PAGE: Final = ROOT / "docs" / "scale.md"
 Rows = list[Sequence[str]]
 
@@ -41,21 +41,24 @@ Rows = list[Sequence[str]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, and return the exit code.
 
-    The code is 0 with the tables. It is 1 if limits or prices cannot be read, or if a rate is too
-    high for them.
+    The code is 1 if limits or prices cannot be read, or if no domain is large enough for a rate,
+    and otherwise 0.
     """
     parser = Parser(prog="python -m scale", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--rates", type=_positive, nargs="+", default=RATES, help="events a second", metavar="N"
     )
     parser.add_argument(
-        "--lines", type=_positive, nargs="+", default=LINES, help="of a payload", metavar="N"
+        "--lines", type=_positive, nargs="+", default=LINES, help="lines in a payload", metavar="N"
     )
     parser.add_argument(
-        "--days", type=_positive, default=Way().days, help="that documents stay (%(default)s)"
+        "--days",
+        type=_positive,
+        default=Way().days,
+        help="days for which documents are kept (%(default)s)",
     )
     parser.add_argument(
-        "--write", action="store_true", help="write the tables into docs/scale.md, after make bench"
+        "--write", action="store_true", help="also write the tables into docs/scale.md"
     )
     parser.add_argument("--limits", action="store_true", help="print the limits with their sources")
     chosen = parser.parse_args(arguments)
@@ -83,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def written(page: str, tables: Sequence[str]) -> str:
-    """Return the page with its computed tables replaced, in the order in which they are printed."""
+    """Return the page with its computed tables replaced by the new tables, in their order."""
     blocks = page.split("\n\n")
     places = [number for number, block in enumerate(blocks) if block.startswith(COMPUTED)]
     new = [block for table in tables for block in table.split("\n\n") if block.startswith(COMPUTED)]
@@ -116,7 +119,10 @@ def _row(
 
 
 def _met(ways: Sequence[Way], limits: dict[str, scale_limits.Limit]) -> tuple[Sequence[str], Rows]:
-    """Return the head and the rows of the limits, by the lowest rate at which each is met."""
+    """Return the head and the rows of the table of limits.
+
+    A row has the lowest rates that reach a limit. The limit with the lowest rate comes first.
+    """
     by_limit = [{one.limit: one for one in needs.met(way, limits)} for way in ways]
     head = (
         "limit",
@@ -146,7 +152,7 @@ def _lowest(by_limit: Sequence[dict[str, Met]], name: str) -> float:
 
 
 def number(value: float | None) -> str:
-    """Return a rate or a count as text: three significant digits, and a dash for None."""
+    """Return a rate or a count as text with three significant digits, or a dash for None."""
     if value is None:
         return "-"
     if value < 1:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Backlog(NamedTuple):
-    """The most events that wait, and the seconds until none of them does.
+    """The largest number of waiting events, and the seconds until no event waits.
 
     The seconds count from the moment at which the server is back.
     """
@@ -18,12 +18,13 @@ class Backlog(NamedTuple):
 def backlog(rate: float, outage: float, capacity: float, pause: float = 0.0) -> Backlog:
     """Return the backlog of an outage.
 
-    `rate` and `capacity` are events a second: those that come, and the most that can be indexed.
-    `outage` is the number of seconds without a server. `pause` is the number of seconds until the
-    shipper notices that the server is back. The backlog grows until then, and afterwards shrinks by
-    `capacity - rate` events a second.
+    `rate` is the number of new events a second, and `capacity` is the largest number of events a
+    second that can be indexed. `outage` is the number of seconds without a server, and `pause` the
+    number of seconds until the shipper notices that the server is back. The backlog grows until the
+    shipper notices. Afterwards it shrinks by `capacity - rate` events a second.
 
-    Raises `ValueError` if the capacity is not above the rate: the backlog would never be gone.
+    Raises `ValueError` if the capacity is not above the rate, because the backlog would never be
+    gone.
     """
     if capacity <= rate:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The measured and assumed figures of docs/scale.md, each with its source."""
+"""The measured and the assumed figures that docs/scale.md uses, each with its source."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from tools.root import ROOT
 
 RESULTS: Final = ROOT / "bench" / "results.json"
+# The name of the row in `RESULTS`, by the number of records in a payload.
 ROWS: Final = {
     1: "an invocation, 1 record: handler / floor",
     5: "an invocation, 5 records: handler / floor",
@@ -19,25 +20,28 @@ ROWS: Final = {
 }
 
 # --- measured
-# The bytes of a payload with so many prediction records, as CloudWatch compresses it (gzip, level
-# 6), with the records of `make bench`.
+# The bytes of a payload, by the number of its prediction records. They are the records of
+# `make bench`, compressed as CloudWatch does it (gzip, level 6).
 PAYLOAD_BYTES: Final = {1: 718, 5: 1_572, 20: 4_505, 100: 19_303, 1_000: 184_535}
-# The processor time with which OpenSearch 3.8 indexes a record, by `make outage`. That node's JVM
-# has 512 MB and only its first compiler, so a domain needs less.
+# The processor time that OpenSearch 3.8 needs to index a record, measured by `make outage`. The
+# JVM of the measured node had 512 MB and only its first compiler, so a domain needs less.
 INDEX_MICROSECONDS: Final = 276
 
 # --- assumed
-DOMAIN_MS: Final = 50  # that the domain answers a request, apart from indexing; as in cost/
-BUSY: Final = 0.5  # of a domain's processors, so that searches and merges have the rest
+DOMAIN_MS: Final = 50  # the time in which a domain answers a request, without the indexing
+# The share of a domain's processors that may be busy with indexing. The rest is for searches and
+# merges.
+BUSY: Final = 0.5
 
 # --- about Lambda
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html, as quoted in 2026
-PROCESSOR_MB: Final = 1_769  # of memory give a function one processor
+PROCESSOR_MB: Final = 1_769  # a function with this memory has one processor
 
 # --- about the domain
+# For each instance type: the number of processors, and the largest gp3 disk in GiB.
 # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/supported-instance-types.html
-# and limits.html of the same guide, as quoted by an OpenSearch calculator: processors, and the most
-# GiB of gp3. The template's own limit for a disk is lower for the last type.
+# and limits.html of the same guide, as quoted by an OpenSearch calculator. The template allows only
+# smaller disks for the last type.
 INSTANCES: Final = {
     "t3.small.search": (2, 100),
     "r8g.large.search": (2, 1_532),
@@ -47,7 +51,10 @@ INSTANCES: Final = {
 
 
 def between(known: Mapping[int, float], at: float) -> float:
-    """Return the value at `at`, on straight lines between the known points and beyond the last."""
+    """Return the value at `at` by linear interpolation, or extrapolation beyond the last point.
+
+    `known` has the values of the known points.
+    """
     points = sorted(known)
     place = min(max(bisect_left(points, at), 1), len(points) - 1)
     left, right = points[place - 1], points[place]
@@ -56,9 +63,10 @@ def between(known: Mapping[int, float], at: float) -> float:
 
 
 def processor_microseconds() -> dict[int, float]:
-    """Return the processor time of an invocation by the lines of its payload, from `make bench`.
+    """Return the processor time of an invocation, by the number of lines in its payload.
 
-    One processor of the machine that measured counts as one of Lambda.
+    It was measured by `make bench`. A processor of the measured machine counts as a processor of
+    Lambda.
     """
     rows = {
         row["name"]: row["value"] for row in json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]

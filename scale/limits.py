@@ -19,7 +19,7 @@ PRICES: Final = ROOT / "scale" / "prices.toml"
 class Limit:
     """A limit, its source, and the day on which the source was read.
 
-    `can_be_raised` is true if AWS raises the limit of an account that asks.
+    `can_be_raised` is true if AWS raises the limit of an account on request.
     """
 
     value: int

@@ -1,6 +1,6 @@
-"""Computes the needs of a rate of events, and the rate that reaches each limit.
+"""Computes the resources that a rate of events needs, and the rate that reaches each limit.
 
-All functions are pure. Rates are events a second.
+Rates are in events a second. An event is one log line.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ from tools.errors import UserError
 
 MONTH_SECONDS: Final = estimate.HOURS * 3600
 DAY_SECONDS: Final = 86_400
-KB: Final = 1_024  # Kinesis rounds a record up to this
-# from template.yaml; tests/unit/scale/test_scale.py compares them with it
+KB: Final = 1_024  # Kinesis bills each record as a multiple of this
+# The following numbers are those of template.yaml (tests/unit/scale/test_scale.py).
 SHIPPER_SECONDS: Final = 120  # the time limit of an invocation
-BATCH_RECORDS: Final = 500  # of the stream's mapping, in one invocation
-WINDOW_SECONDS: Final = 1  # in which the mapping collects records of a shard
-NODES: Final = (1, 2, 4, 6)
-LARGEST_GIB: Final = 3_072
+BATCH_RECORDS: Final = 500  # the most records of the stream in one invocation
+WINDOW_SECONDS: Final = 1  # records of a shard are collected for this time before an invocation
+NODES: Final = (1, 2, 4, 6)  # the numbers of nodes that a domain can have
+LARGEST_GIB: Final = 3_072  # the largest disk of a node
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Traffic on its way: lines of a payload, days that documents stay, seconds of an outage."""
+    """The form of the traffic, and the conditions of the stack.
+
+    `lines` is the number of log lines in a payload. `days` is the number of days for which
+    documents are kept. `outage` is the length of an outage in seconds. `processor` has the
+    processor time of an invocation in microseconds, by its number of lines; the default is the
+    measured time.
+    """
 
     lines: int = 1
     days: int = estimate.INDEX_RETENTION_DAYS
@@ -37,10 +43,10 @@ class Way:
     processor: Mapping[int, float] | None = None
 
     def invocation(self, lines: float) -> float:
-        """Return the seconds of an invocation with so many lines.
+        """Return the seconds that an invocation with this number of lines takes.
 
-        The processor time is measured. The function has a part of a processor, by its memory. The
-        domain's time is its answer, and its processor time for each document.
+        They are the function's processor time, divided by the part of a processor that its memory
+        gives it, and the time in which the domain answers and indexes the documents.
         """
         processor = figures.between(self.processor or figures.processor_microseconds(), lines)
         share = min(estimate.MEMORY_GB["shipper"] * 1024 / figures.PROCESSOR_MB, 1.0)
@@ -49,7 +55,11 @@ class Way:
 
 
 class Direct(NamedTuple):
-    """Payloads a second, invocations at once (usually, and in an outage), dollars a month."""
+    """The needs of a rate if CloudWatch invokes the shipper for each payload.
+
+    `payloads` is the number of payloads a second. `concurrency` is the number of invocations at
+    once. `usd` are the dollars of a month.
+    """
 
     payloads: float
     concurrency: float
@@ -58,7 +68,12 @@ class Direct(NamedTuple):
 
 
 class Kinesis(NamedTuple):
-    """Bytes a second, shards, invocations at once, dollars a month with the stream."""
+    """The needs of a rate with a Kinesis stream before the shipper.
+
+    `bytes` is the number of bytes a second into the stream, and `shards` its number of shards.
+    `concurrency` is the number of invocations at once. `usd` are the dollars of a month, with those
+    of the stream.
+    """
 
     bytes: float
     shards: int
@@ -67,7 +82,10 @@ class Kinesis(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A domain that is large enough. `by_template` is false if the template cannot make it."""
+    """A domain that is large enough: its instance type, nodes, GiB of each node, dollars a month.
+
+    `by_template` is false if the template cannot make the domain.
+    """
 
     instance: str
     nodes: int
@@ -77,7 +95,10 @@ class Domain(NamedTuple):
 
 
 class Met(NamedTuple):
-    """A limit, and the rate at which it is met. A rate is None where the limit is never met."""
+    """A limit, and the lowest rate that reaches it: in direct delivery, and with Kinesis.
+
+    A rate is None if this way never reaches the limit.
+    """
 
     limit: str
     direct: float | None
@@ -126,9 +147,9 @@ def kinesis(
 def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
     """Return the cheapest domain that holds the documents and has the processors to index them.
 
-    With two nodes or more, each document is kept and indexed twice. A domain that the template
-    cannot make, with more nodes or larger disks, is returned only if none of the others is enough.
-    Raises `UserError` if no number of nodes is enough.
+    With two nodes or more, each document is kept and indexed twice. A domain with more nodes or
+    larger disks than the template allows is returned only if no smaller domain is enough. Raises
+    `UserError` if no domain is enough.
     """
     found = [
         Domain(
@@ -144,7 +165,7 @@ def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
         if (gib := _gib(rate, way, nodes)) <= largest
         and rate * _copies(nodes) * figures.INDEX_MICROSECONDS / 1e6
         <= nodes * processors * figures.BUSY
-        # one small node for a trial, otherwise two nodes or more, so that one may fail
+        # A t3 is only for a trial, and has one node. Others have two or more, so that one may fail.
         and (nodes == 1) == instance.startswith("t3")
     ]
     if not found:
@@ -153,7 +174,7 @@ def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
 
 
 def met(way: Way, limits: Mapping[str, Limit]) -> list[Met]:
-    """Return the limits, each with the rate at which it is met."""
+    """Return the limits, each with the lowest rates that reach it."""
     seconds = way.invocation(way.lines)
     size = figures.between(figures.PAYLOAD_BYTES, way.lines)
     waiting = max(min(way.outage, SHIPPER_SECONDS), seconds)
@@ -190,11 +211,11 @@ def met(way: Way, limits: Mapping[str, Limit]) -> list[Met]:
         )
     )
     found.append(
-        Met("the write rate of a new on-demand stream", None, stream, "it doubles by itself")
+        Met("the write rate of a new on-demand stream", None, stream, "AWS doubles it by itself")
     )
     for limit, rate, remedy in (
         (
-            f"{limits['opensearch_shard_gib'].value} GiB of the index of a day",
+            f"{limits['opensearch_shard_gib'].value} GiB in the index of a day",
             shard / a_day,
             "more shards in kibana/index_template.json",
         ),
@@ -204,7 +225,7 @@ def met(way: Way, limits: Mapping[str, Limit]) -> list[Met]:
             "fewer days, or a domain of your own",
         ),
         (
-            "documents of a shard (Lucene)",
+            "documents in a shard (Lucene)",
             limits["opensearch_shard_documents"].value / DAY_SECONDS,
             "more shards",
         ),
@@ -219,20 +240,20 @@ def _first_shards(limits: Mapping[str, Limit]) -> int:
 
 
 def _into_a_shard(way: Way, limits: Mapping[str, Limit]) -> float:
-    """Return the rate that one shard takes."""
+    """Return the highest rate that can be written into one shard."""
     size = figures.between(figures.PAYLOAD_BYTES, way.lines)
     records = min(limits["kinesis_shard_records"].value, limits["kinesis_shard_bytes"].value / size)
     return records * way.lines
 
 
 def _out_of_a_shard(way: Way) -> float:
-    """Return the rate that one invocation after the other reads from a shard, in full batches."""
+    """Return the highest rate that can be read from one shard, by one invocation at a time."""
     lines = BATCH_RECORDS * way.lines
     return lines / way.invocation(lines)
 
 
 def _lambda(invocations: float, seconds: float, prices: Mapping[str, Price]) -> float:
-    """Return the dollars of so many invocations a second in a month."""
+    """Return the dollars of a month with `invocations` a second that take `seconds` each."""
     count = invocations * MONTH_SECONDS
     return prices["lambda_request"].cost(count) + prices["lambda_gb_second"].cost(
         count * seconds * estimate.MEMORY_GB["shipper"]
@@ -244,7 +265,7 @@ def _copies(nodes: int) -> int:
 
 
 def _gib(rate: float, way: Way, nodes: int) -> int:
-    """Return the GiB of disk of each node, at least the 10 GiB of the template's default."""
+    """Return the GiB of each node's disk, at least 10, which is the template's default."""
     a_day = rate * DAY_SECONDS * estimate.DOCUMENT_BYTES
     data = a_day * (way.days + 1) * _copies(nodes) / nodes / estimate.GIB
     return max(10, estimate.volume_gib(data))

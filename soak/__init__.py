@@ -1,6 +1,7 @@
-"""The soak: traffic with random faults through the shipper into a real OpenSearch.
+"""The soak test: events go through the shipper into a real OpenSearch while random faults happen.
 
-`make soak` plays faults for a stated time, and then counts: every event must be in the index
-exactly once, and the shipper's memory, descriptors and threads must not grow. A proxy between the
-shipper and OpenSearch makes some of the faults; the others are made to the server's process.
+`make soak` makes faults for a stated time. Afterwards every event must be in the index exactly
+once, and memory, descriptors and threads of the functions must not have grown. A proxy between
+shipper and OpenSearch makes some of the faults. The others are made by signals to the server's
+process or by a setting of its indices.
 """

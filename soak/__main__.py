@@ -1,6 +1,6 @@
-"""`python -m soak`: plays random faults for a time, and ends with a table.
+"""`python -m soak`: makes random faults for a time, and then prints tables.
 
-Exit 0 if every event is in the index once and nothing has grown, 1 if not.
+The exit code is 0 if every event is in the index once and no process has grown, otherwise 1.
 """
 
 from __future__ import annotations
@@ -28,23 +28,22 @@ SEED: Final = 25
 
 
 def main(arguments: list[str] | None = None, seconds: int = FUNCTION_SECONDS) -> int:
-    """Soak, and print the tables. Returns the exit code.
+    """Run the soak, and print the tables. Returns the exit code.
 
-    An invocation of the shipper has `seconds`.
+    `seconds` is the time limit of an invocation of the shipper.
     """
     parser = Parser(
         prog="python -m soak",
-        description="Puts events through the shipper into a real OpenSearch while the server and "
-        "the way to it fail at random, and counts at the end whether every event is there once.",
+        description="Sends events through the shipper into a real OpenSearch. Meanwhile the server "
+        "and the connection to it fail at random. At the end, counts whether each event is in the "
+        "index once.",
     )
     parser.add_argument(
-        "--minutes", type=float, default=MINUTES, help="how long faults are played (%(default)s)"
+        "--minutes", type=float, default=MINUTES, help="time in which faults happen (%(default)s)"
     )
+    parser.add_argument("--rate", type=float, default=RATE, help="events a second (%(default)s)")
     parser.add_argument(
-        "--rate", type=float, default=RATE, help="events a second that are put (%(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=SEED, help="of the faults and their order (%(default)s)"
+        "--seed", type=int, default=SEED, help="seed of the order of faults (%(default)s)"
     )
     options = parser.parse_args(arguments)
     if options.minutes <= 0 or options.rate <= 0:
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None, seconds: int = FUNCTION_SECONDS) ->
 
 
 def _for(seconds: float, among: Iterator[Episode]) -> Iterator[Episode]:
-    """Yield episodes until the time is over."""
+    """Yield episodes until so many seconds have passed."""
     end = time.monotonic() + seconds
     for episode in among:
         if time.monotonic() >= end:
@@ -87,7 +86,7 @@ def _for(seconds: float, among: Iterator[Episode]) -> Iterator[Episode]:
 
 
 def progress(seconds: float, stack: Stack, played: Played) -> str:
-    """Return one line about an episode."""
+    """Return one line about an episode. `seconds` is the time since the beginning of the soak."""
     minutes, rest = divmod(int(seconds), 60)
     used = ", ".join(
         f"{name} {samples[-1].memory:.0f} MiB {samples[-1].descriptors} descriptors"
@@ -96,7 +95,7 @@ def progress(seconds: float, stack: Stack, played: Played) -> str:
     return (
         f"{minutes:3d}:{rest:02d}  {played.episode.fault:<16} {played.episode.events:6,d} events  "
         f"{played.struck:3d} requests struck  {played.failed:2d} invocations failed  "
-        f"{played.letters:2d} letters  caught up in {played.behind:5.1f} s  "
+        f"{played.letters:2d} dead letters  nothing waits after {played.behind:5.1f} s  "
         f"{stack.result.total:,} of {stack.result.put:,} in the index  {used}"
     )
 
@@ -105,7 +104,7 @@ def by_fault(result: Result) -> Table:
     """Return a table with one row for each fault."""
     table = Table(
         "fault", "episodes", "events", "requests struck", "invocations failed", "dead letters",
-        "caught up in s, at most",
+        "seconds until nothing waited, at most",
     )  # fmt: skip
     ordered = sorted(result.played, key=lambda one: one.episode.fault)
     for fault, group in groupby(ordered, key=lambda one: one.episode.fault):
@@ -123,14 +122,18 @@ def by_fault(result: Result) -> Table:
 
 
 def by_function(trends: dict[str, Trend | None]) -> Table:
-    """Return a table of each function's use: early, late, and at most."""
-    table = Table("function", "memory in MiB", "descriptors", "threads", "processes", "flat")
+    """Return a table of each function's memory, descriptors and threads.
+
+    Each cell has an early, a late and the largest value.
+    """
+    head = "memory in MiB: early, late, at most"
+    table = Table("function", head, "descriptors", "threads", "processes", "flat")
     for name, found in trends.items():
         if found is None:
             table.add_row(name, "", "", "", "", f"fewer than {FEWEST} episodes")
             continue
         columns = [
-            "{:.0f}, {:.0f}, at most {:.0f}".format(*change)
+            ", ".join(f"{value:.0f}" for value in change)
             for change in (found.memory, found.descriptors, found.threads)
         ]
         table.add_row(name, *columns, f"{found.processes}", "yes" if found.flat else "NO")
@@ -138,7 +141,7 @@ def by_function(trends: dict[str, Trend | None]) -> Table:
 
 
 def verdict(result: Result) -> str:
-    """Return one sentence about the events."""
+    """Return the counts of the events in one sentence."""
     return (
         f"{result.put:,} events put, {result.total:,} documents: {result.missing:,} missing, "
         f"{result.doubled:,} more than once, {result.foreign:,} never put"

@@ -1,4 +1,8 @@
-"""Plays episodes into a stack of its own, and counts the events in the index."""
+"""Starts a stack for the soak, plays episodes, and counts the events in the index.
+
+An episode is a number of events and a fault that happens meanwhile (faults.py). The stack has two
+front doors, by which events reach a shipper (doors.py).
+"""
 
 from __future__ import annotations
 
@@ -30,18 +34,20 @@ from tools.ports import free_port
 
 BUCKET: Final = "dead-letters"
 PREFIX_DIRECT: Final = "aws/lambda/async/"
-FUNCTION_SECONDS: Final = 10  # of the shipper. 120 on AWS: an outage would have to last as long
-REPORT_SECONDS: Final = 4  # of these, the seconds in which the shipper sends nothing
-ROUNDS: Final = 20  # of the replay, before it is said that letters stay
+# The shipper's time limit. It is 120 s on AWS, but then an episode would have to last that long.
+FUNCTION_SECONDS: Final = 10
+REPORT_SECONDS: Final = 4  # the shipper sends nothing in the last seconds of its time limit
+ROUNDS: Final = 20  # if dead letters remain after so many replays, the soak fails
 KEYS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 @dataclass(slots=True)
 class Played:
-    """The result of one episode. `struck` is the number of requests that the fault struck.
+    """The result of one episode.
 
-    `failed` counts failed invocations of the shipper, and `letters` the dead letters. `behind` is
-    the number of seconds from the end of the fault until nothing waited.
+    `struck` counts the requests that the fault struck, `failed` the failed invocations of the
+    shipper, and `letters` the dead letters. `behind` is the number of seconds from the end of the
+    fault until no event waited.
     """
 
     episode: Episode
@@ -53,9 +59,12 @@ class Played:
 
 @dataclass(slots=True)
 class Result:
-    """The result of the soak: the events put, and how often each event is in the index.
+    """The result of the soak.
 
-    `total` is the number of documents. `samples` has the use of each function after each episode.
+    `put` counts the events that were sent, and `total` the documents in the index. `missing` counts
+    events that are not in the index, `doubled` events that are there more than once, and `foreign`
+    numbers that were never sent. `samples` has, for each function, a sample of its process after
+    each episode.
     """
 
     played: list[Played] = field(default_factory=list)
@@ -68,11 +77,11 @@ class Result:
 
     @property
     def exactly_once(self) -> bool:
-        """Whether every event is in the index once, and nothing else."""
+        """Whether the index has every event once, and no other document."""
         return not (self.missing or self.doubled or self.foreign) and self.total == self.put
 
     def count(self, times: Counter[int]) -> None:
-        """Count how often each event is in the index."""
+        """Compute the counts. `times` says how often each event's number is in the index."""
         self.total = times.total()
         self.missing = sum(1 for number in range(self.put) if number not in times)
         self.doubled = sum(1 for found in times.values() if found > 1)
@@ -83,7 +92,7 @@ class Result:
 class Stack:
     """The parts of a soak.
 
-    `rate` is the number of events a second. Without it events are put without a pause.
+    `rate` is the number of events a second. If it is None, events are sent without a pause.
     """
 
     node: Node
@@ -98,7 +107,7 @@ class Stack:
     def play(self, episode: Episode) -> Played:
         """Play one episode, wait until every event has arrived, and count the documents.
 
-        Raises `RuntimeError` if events do not arrive although the server is well again.
+        Raises `RuntimeError` if events do not arrive although the fault has ended.
         """
         failed, letters = sum(door.failed for door in self.doors), self.letters.total()
         self.put(episode.events // 2)
@@ -113,7 +122,8 @@ class Stack:
             if sample := vitals(runtime.group):
                 self.result.samples.setdefault(name, []).append(sample)
         self.result.total = self.node.total()
-        # A restart reads again what was not flushed. A soak of hours would wait for that.
+        # A restart replays all operations since the last flush, which would take long in a long
+        # soak.
         self.node.flush()
         played = Played(
             episode,
@@ -126,13 +136,13 @@ class Stack:
         return played
 
     def drain(self) -> None:
-        """Wait until no event is on its way. Raises `RuntimeError` if some stay."""
+        """Wait until no event waits. Raises `RuntimeError` if some still wait."""
         for door in self.doors:
             if not door.drain(DRAIN_SECONDS):
                 raise RuntimeError(f"the {door.name} door still has events: it hangs")
 
     def put(self, events: int, *, paced: bool = True) -> None:
-        """Write events into the log groups of the doors, at random."""
+        """Write events into the log groups of the doors. The door of each event is random."""
         begun = time.monotonic()
         for number in range(events):
             self.chance.choice(self.doors).subscription.put(line(self.result.put))
@@ -142,7 +152,7 @@ class Stack:
 
     @contextmanager
     def broken(self, episode: Episode) -> Iterator[None]:
-        """Let the fault last while the block runs."""
+        """Begin the fault before the block, and end it after the block."""
         fault = episode.fault
         self.proxy.begin(fault, episode.strikes)
         if fault is Fault.KILLED:
@@ -163,9 +173,10 @@ class Stack:
             self.proxy.end()
 
     def wait(self, episode: Episode) -> int:
-        """Wait until the fault has struck its requests, or the direct door has given up.
+        """Wait until the fault has struck its requests, or no event waits at the direct door.
 
-        The door of the stream never gives up. Returns how many requests the fault has struck.
+        The direct door gives an event up after its retries, but the door of the stream never does.
+        Returns the number of requests that the fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.doors[0].drain(0):
@@ -173,9 +184,9 @@ class Stack:
         return struck
 
     def empty(self) -> None:
-        """Replay the dead letters.
+        """Replay the dead letters until none is left.
 
-        Raises `RuntimeError` if letters stay although the server is well.
+        Raises `RuntimeError` if some are left after `ROUNDS` replays.
         """
         if not self.letters.total():
             return
@@ -185,7 +196,7 @@ class Stack:
         raise RuntimeError(f"dead letters are still in the bucket after {ROUNDS} replays")
 
     def runtimes(self) -> Iterator[tuple[str, Runtime]]:
-        """Yield the functions, by name."""
+        """Yield each function with its name."""
         yield from ((f"shipper, {door.name}", door.shipper) for door in self.doors)
         yield "replay", self.replay
 
@@ -194,7 +205,8 @@ class Stack:
 def stack(seed: int, rate: float | None = None, seconds: int = FUNCTION_SECONDS) -> Iterator[Stack]:
     """Start the node, the proxy, the functions and the bucket of dead letters.
 
-    An invocation of the shipper has `seconds`. Raises `UserError` if a part cannot start.
+    `seconds` is the time limit of an invocation of the shipper. Raises `UserError` if a part cannot
+    start.
     """
     plan = template.read()
     letters: Counter[str] = Counter()
@@ -239,8 +251,8 @@ def soak(
 ) -> Result:
     """Play the episodes, and count at the end how often each event is in the index.
 
-    `say` is told of each episode. Ctrl-C ends the soak early, with the count. Raises `UserError` if
-    a part cannot start, and `RuntimeError` if events do not arrive.
+    `say` is called after each episode. Ctrl-C ends the soak early, and the events are still
+    counted. Raises `UserError` if a part cannot start, and `RuntimeError` if events do not arrive.
     """
     with stack(seed, rate, seconds) as running_stack:
         for episode in episodes:
@@ -256,7 +268,7 @@ def soak(
 
 @contextmanager
 def _bucket() -> Iterator[tuple[Any, str]]:
-    """Yield a client of moto's S3 with the empty bucket, and the address of the service."""
+    """Yield a client of moto's S3, which has an empty bucket, and the address of the service."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

@@ -1,7 +1,7 @@
 """The faults of a soak, and their random order.
 
-An episode lasts until its fault has struck a number of requests. It therefore does not depend on
-the speed of the machine.
+A fault strikes a request if the request fails because of it. An episode lasts until its fault has
+struck a number of requests, and therefore does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Final
 
 
 class Fault(StrEnum):
-    """One way in which the server or the way to it fails. The value is its name in the table."""
+    """A fault of the server or of the connection to it. The value is its name in the table."""
 
     CALM = "none"
-    KILLED = "server killed"  # and started again with the same data
-    FROZEN = "server stopped"  # the process stands still, and then goes on
-    BLOCKED = "writes blocked"  # index.blocks.write
-    SLOW = "answer too late"  # the documents are stored
+    KILLED = "server killed"  # at the end it is started again with the same data
+    FROZEN = "server stopped"  # the process pauses, and continues at the end
+    BLOCKED = "writes blocked"  # by the setting index.blocks.write
+    SLOW = "answer too late"  # the server has stored the documents
     CUT = "request cut"  # the connection ends before the server has the request
-    LOST = "answer cut"  # the documents are stored
-    TORN = "half an answer"  # the documents are stored
-    TOO_LARGE = "413"  # for every request above a size
-    BUSY = "429"
-    UNAVAILABLE = "503"
+    LOST = "answer cut"  # the server has stored the documents
+    TORN = "half an answer"  # the server has stored the documents
+    TOO_LARGE = "413"  # the answer to every request above a size
+    BUSY = "429"  # the answer to every request
+    UNAVAILABLE = "503"  # the answer to every request
 
 
 # How often each fault is drawn. A restart of the server takes seconds, so it is rarer.
@@ -43,16 +43,17 @@ WEIGHTS: Final = {
     Fault.BUSY: 3,
     Fault.UNAVAILABLE: 2,
 }
-# Of an episode, about as often. The shipper and Lambda together try a payload about 20 times.
+# The possible numbers of requests that the fault of an episode strikes. Each is equally probable.
+# Shipper and Lambda together try a payload about 20 times.
 STRIKES: Final = (1, 2, 3, 5, 8, 13, 21, 34)
-EVENTS: Final = (200, 4_000)  # of an episode
+EVENTS: Final = (200, 4_000)  # the smallest and the largest number of events in an episode
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """`events` events with one fault: half of them before it begins, half while it lasts.
+    """A number of events and one fault. Half of the events are sent before the fault begins.
 
-    The fault ends when it has struck `strikes` requests.
+    The other half is sent while it lasts. The fault ends when it has struck `strikes` requests.
     """
 
     fault: Fault
@@ -61,7 +62,10 @@ class Episode:
 
 
 def episodes(seed: int) -> Iterator[Episode]:
-    """Yield episodes for ever: first one of each fault in random order, then weighted ones."""
+    """Yield episodes without end: first each fault once, then faults as often as `WEIGHTS` says.
+
+    The order is random.
+    """
     chance = random.Random(seed)  # noqa: S311  no secret
     first = list(Fault)
     chance.shuffle(first)

@@ -1,4 +1,8 @@
-"""The front doors of the shipper: the ways on which CloudWatch's payloads come to it."""
+"""The two front doors of the shipper: the ways by which CloudWatch's payloads reach it.
+
+Either CloudWatch invokes the shipper directly, or it writes into a Kinesis stream, from which the
+shipper is invoked.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,16 @@ from local.kinesis import Mapping, Stream, policy
 from local.runtime import FunctionFailed, Runtime, running
 from local.template import Function, Template
 
-RETRY_SECONDS: Final = (0.5, 1.0)  # a minute and two on AWS
+RETRY_SECONDS: Final = (0.5, 1.0)  # pauses before a retry; on AWS one minute, then two
 DRAIN_SECONDS: Final = 600.0
 SHARDS: Final = 2
 
 
 @dataclass(slots=True)
 class Door:
-    """A subscription with a shipper of its own, and the count of failed invocations.
+    """A subscription that has its own shipper, and the number of failed invocations.
 
-    An invocation that reports records of a batch as not delivered has failed too.
+    An invocation also counts as failed if it reports records that it could not deliver.
     """
 
     name: str
@@ -43,7 +47,7 @@ class Door:
         return answer
 
     def drain(self, timeout: float) -> bool:
-        """Wait until no event is on its way, and return False after `timeout` seconds."""
+        """Wait until no event waits. Return False if some still wait after `timeout` seconds."""
         return self.subscription.drain(timeout) and (
             self.mapping is None or self.mapping.drain(timeout)
         )
@@ -53,7 +57,7 @@ class Door:
 def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
     """Run CloudWatch's asynchronous invocation of the shipper, with its retries and dead letters.
 
-    An invocation has `seconds`. `keep` gets the dead letters.
+    `seconds` is the time limit of an invocation. `keep` stores a dead letter.
     """
     [(log_group, pattern, subscriber)] = plan.subscriptions
     with running(_shorter(plan, subscriber, seconds), {"OPENSEARCH_URL": url}, _ignore) as shipper:
@@ -69,7 +73,8 @@ def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]
 def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
     """Run a Kinesis stream, and the template's event source mapping, which invokes the shipper.
 
-    An invocation has `seconds`. `keep` gets the records that are given up.
+    `seconds` is the time limit of an invocation. `keep` stores the records that the mapping gives
+    up.
     """
     [(log_group, pattern, subscriber)] = plan.subscriptions
     stream = Stream(SHARDS)
@@ -96,4 +101,4 @@ def _running(subscription: Subscription) -> Iterator[None]:
 
 
 def _ignore(_line: object) -> None:
-    """Drop a line of a function's log, which the soak does not read."""
+    """Ignore a log line of a function."""

@@ -1,4 +1,4 @@
-"""An OpenSearch that can be killed, stopped, blocked, and made well again."""
+"""An OpenSearch node that can be killed, paused or blocked, and repaired again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import requests
 from local import opensearch
 from soak.numbered_events import NUMBER
 
-START_SECONDS = 600.0  # on a machine with other work
-PAGE = 10_000  # documents of one search, OpenSearch's largest number
+START_SECONDS = 600.0  # a start may take long on a busy machine
+PAGE = 10_000  # documents in one answer, the most that OpenSearch allows
 
 
 @dataclass
@@ -42,20 +42,20 @@ class Node:
         )
 
     def kill(self) -> None:
-        """Kill the node without a warning."""
+        """Kill the node by SIGKILL."""
         self._signal(signal.SIGKILL)
         self.end()
 
     def freeze(self) -> None:
-        """Stop the process. Connections stay open, and nothing answers."""
+        """Pause the process. Connections stay open, but no request is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the stopped process go on."""
+        """Let the paused process continue."""
         self._signal(signal.SIGCONT)
 
     def block(self, *, write: bool) -> None:
-        """Refuse every write to the present indices, or accept it again."""
+        """Make the existing indices refuse writes, or accept them again if `write` is false."""
         answer = requests.put(
             f"{self.url}/{opensearch.PATTERN}/_settings",
             json={"index.blocks.write": write or None},
@@ -64,7 +64,7 @@ class Node:
         answer.raise_for_status()
 
     def flush(self) -> None:
-        """Write all documents to their files, so that a restart needs no log of operations."""
+        """Write all documents to disk, so that a restart need not replay the translog."""
         answer = requests.post(f"{self.url}/{opensearch.PATTERN}/_flush", timeout=120)
         answer.raise_for_status()
 
@@ -74,14 +74,14 @@ class Node:
         self._process = None
 
     def processor_seconds(self) -> float:
-        """Return the processor time that the process has used."""
+        """Return the processor time that the process has used so far."""
         assert self._process
         stat = Path("/proc", str(self._process.pid), "stat").read_text()
         user, system = stat.rpartition(")")[2].split()[11:13]  # proc_pid_stat(5)
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def total(self, *, refresh: bool = True) -> int:
-        """Return the number of documents; without `refresh` the newest may be missing."""
+        """Return the number of documents. Without `refresh` the newest may not be counted."""
         if refresh:
             answer = requests.post(f"{self.url}/{opensearch.PATTERN}/_refresh", timeout=60)
             answer.raise_for_status()
@@ -91,7 +91,7 @@ class Node:
         return found
 
     def times(self) -> Counter[int]:
-        """Return how often each event is in the index, by its number."""
+        """Return how often each event is in the index. The keys are the events' numbers."""
         return Counter(self._numbers())
 
     def _numbers(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The events of a soak: numbered records, so that each of them can be counted in the index."""
+"""The events of a soak: records with a number, by which each is counted in the index."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ RECORD: Final[dict[str, Any]] = json.loads(
     (ROOT / "events" / "record.prediction.json").read_text(encoding="utf-8")
 )
 NUMBER: Final = "n"
-WORDS: Final = 97  # texts have 0 to 96 words
+WORDS: Final = 97  # a text has 0 to 96 words
 
 
 def line(number: int) -> str:
-    """Return the log line of event `number`, a record of the usual size or a little larger."""
+    """Return the log line of event `number`. The length of its text depends on the number."""
     return json.dumps(
         {
             **RECORD,

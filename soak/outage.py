@@ -1,7 +1,8 @@
-"""`python -m soak.outage`: steady traffic, a minute without the server, and the way back.
+"""`python -m soak.outage`: measures an outage of OpenSearch under steady traffic.
 
-It measures how many events a second go through, and predicts backlog and time of an outage from
-that. It prints the predicted and the measured figures. Exit 0 if every event is in the index once.
+It first measures how many events a second can be indexed. From this it predicts the largest backlog
+of an outage, and the time until the backlog is gone. It then makes the outage, and prints the
+predicted and the measured figures. The exit code is 0 if every event is in the index once.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from tools.printable import plain
 
 RATE: Final = 2_000.0
 SECONDS: Final = 60.0
-FUNCTION_SECONDS: Final = 120  # of the shipper in template.yaml
-BURST: Final = 40_000  # events, put at once to measure the capacity
-STEADY_SECONDS: Final = 15.0  # of traffic before the outage
-SAMPLE_SECONDS: Final = 2.0
-LONGEST: Final = 900.0  # seconds until it is said that the backlog does not go away
+FUNCTION_SECONDS: Final = 120  # the shipper's time limit in template.yaml
+BURST: Final = 40_000  # events that are sent at once to measure the capacity
+STEADY_SECONDS: Final = 15.0  # traffic before the outage
+SAMPLE_SECONDS: Final = 2.0  # pause between two measurements of the backlog
+LONGEST: Final = 900.0  # a backlog that is not gone after so many seconds is an error
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the stack does at most.
+    """The largest rate that the stack can index.
 
-    `events` is the number of events a second, and `processor` OpenSearch's processor time of one of
-    them, in microseconds.
+    `events` is the number of events a second. `processor` is the processor time that OpenSearch
+    needs for one event, in microseconds.
     """
 
     events: float
@@ -49,9 +50,11 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What an outage came to: seconds without a server, most events behind, and seconds after it.
+    """The measured figures of an outage.
 
-    `rate` is the number of events a second that really came.
+    `rate` is the number of events a second that were really sent. `seconds` is the time without a
+    server. `behind` is the largest number of events that were sent but not indexed. `caught_up` is
+    the time in seconds from the return of the server until no event was behind.
     """
 
     rate: float
@@ -64,12 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure an outage, and print the table. Returns the exit code."""
     parser = Parser(
         prog="python -m soak.outage",
-        description="Kills OpenSearch under steady traffic, starts it again, and compares backlog "
-        "and time with their prediction.",
+        description="Kills OpenSearch under steady traffic, starts it again, and compares the "
+        "measured backlog with the predicted backlog.",
     )
     parser.add_argument("--rate", type=float, default=RATE, help="events a second (%(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="without the server (%(default)s)"
+        "--seconds", type=float, default=SECONDS, help="seconds without the server (%(default)s)"
     )
     options = parser.parse_args(arguments)
     if options.rate <= 0 or options.seconds <= 0:
@@ -84,8 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
         with stack(0, seconds=FUNCTION_SECONDS) as parts:
             capacity = measured(parts, BURST)
             say(
-                f"at most {capacity.events:,.0f} events a second; OpenSearch needs "
-                f"{capacity.processor:,.0f} us of a processor for one"
+                f"at most {capacity.events:,.0f} events a second can be indexed; OpenSearch needs "
+                f"{capacity.processor:,.0f} us of a processor for an event"
             )
             _ensure(options.rate, capacity)
             found = outage(parts, options.rate, options.seconds, say)
@@ -106,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _ensure(rate: float, capacity: Capacity) -> None:
-    """Raise `UserError` if so many events a second cannot be indexed here."""
+    """Raise `UserError` if this machine cannot index `rate` events a second."""
     try:
         backlog(rate, 0, capacity.events)
     except ValueError as problem:
@@ -114,11 +117,11 @@ def _ensure(rate: float, capacity: Capacity) -> None:
 
 
 def measured(parts: Stack, events: int) -> Capacity:
-    """Put events at once, and measure how fast they are indexed.
+    """Send events at once, and measure how fast they are indexed.
 
-    The server has just been started again, as after an outage, because a cold server is slower.
+    The server is started again before, because a server is slower at first, as after an outage.
     """
-    parts.put(events // 4)  # so that the functions run
+    parts.put(events // 4)  # starts the functions
     parts.drain()
     parts.node.kill()
     parts.node.start()
@@ -142,22 +145,22 @@ def outage(parts: Stack, rate: float, seconds: float, say: Callable[[str], None]
         usual = parts.result.put - parts.node.total()
         parts.node.kill()
         killed = time.monotonic()
-        say(f"{rate:,.0f} events a second come; the server is killed")
+        say(f"{rate:,.0f} events a second are sent; the server was killed")
         time.sleep(seconds)
         parts.node.start()
         back = time.monotonic()
-        say(f"it is back after {back - killed:.0f} s")
+        say(f"the server is back after {back - killed:.0f} s")
         most = 0
         while True:
             behind = parts.result.put - parts.node.total(refresh=False)
             most = max(most, behind)
             now = time.monotonic()
-            # the events of the last moments are always on their way
+            # The events of the last moments are never indexed yet, so they do not count.
             if behind <= max(usual, 2 * rate):
                 break
             if now - back > LONGEST:
                 raise RuntimeError(f"{behind:,} events are still behind after {LONGEST:.0f} s")
-            say(f"  {now - back:5.1f} s after that, {behind:,} events are behind")
+            say(f"  {now - back:5.1f} s later, {behind:,} events are behind")
             time.sleep(SAMPLE_SECONDS)
         came = (parts.result.put - before) / (now - begun)
     parts.drain()
@@ -166,7 +169,7 @@ def outage(parts: Stack, rate: float, seconds: float, say: Callable[[str], None]
 
 @contextmanager
 def _traffic(parts: Stack) -> Iterator[None]:
-    """Put events at the rate while the block runs."""
+    """Send events at the rate `parts.rate` while the block runs."""
     ended = threading.Event()
 
     def run() -> None:
@@ -190,7 +193,8 @@ def _traffic(parts: Stack) -> Iterator[None]:
 def table(capacity: Capacity, found: Outage) -> Table:
     """Return a table of the predicted and the measured figures.
 
-    The shipper pauses between two tries, and no pause is longer than `LONGEST_PAUSE`.
+    A prediction is a range, because the shipper notices the return of the server only after its
+    present pause between two tries. No pause is longer than `LONGEST_PAUSE`.
     """
     least, most = (
         backlog(found.rate, found.seconds, capacity.events, pause) for pause in (0, LONGEST_PAUSE)

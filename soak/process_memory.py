@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 PROC: Final = Path("/proc")
 RUNTIME: Final = b"awslambdaric"  # the module that runs a function
 KIB: Final = 1024
-FEWEST: Final = 30  # samples for a judgement
-WIDER: Final = 1.1  # memory that grew by this factor counts as flat: allocators keep freed memory
-MORE: Final = 2  # descriptors or threads
+FEWEST: Final = 30  # with fewer samples nothing is judged
+# Memory may grow by this factor and still count as flat, because allocators keep freed memory.
+WIDER: Final = 1.1
+MORE: Final = 2  # so many more descriptors or threads still count as flat
 
 
 class Vitals(NamedTuple):
@@ -28,7 +29,10 @@ class Vitals(NamedTuple):
 
 
 def vitals(session: int) -> Vitals | None:
-    """Return a sample of the function whose emulator leads `session`; None while there is none."""
+    """Return a sample of the function whose emulator leads the session `session`.
+
+    The result is None while the function has no process.
+    """
     for folder in PROC.glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -71,7 +75,7 @@ class Trend(NamedTuple):
 
     @property
     def flat(self) -> bool:
-        """Whether nothing has grown."""
+        """Whether memory, descriptors and threads have not grown."""
         return (
             self.memory[1] <= self.memory[0] * WIDER
             and self.descriptors[1] <= self.descriptors[0] + MORE
@@ -80,7 +84,7 @@ class Trend(NamedTuple):
 
 
 def trend(samples: Sequence[Vitals]) -> Trend | None:
-    """Return how the samples changed; None if there are too few for a judgement."""
+    """Return how the samples changed, or None if there are fewer than `FEWEST`."""
     if len(samples) < FEWEST:
         return None
     memory, descriptors, threads = (

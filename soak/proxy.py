@@ -1,4 +1,4 @@
-"""A proxy in front of OpenSearch that makes faults, and counts the requests that they strike."""
+"""A proxy before OpenSearch that makes faults, and counts the requests that they strike."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 from soak.faults import Fault
 
 FORWARD_SECONDS: Final = 120.0
-LARGEST: Final = 20_000  # bytes of the largest request that passes while 413 is the fault
-# These are made to the server's process, and the proxy only counts them.
+LARGEST: Final = 20_000  # during the fault 413, requests with at most so many bytes are forwarded
+# The proxy does not make these faults. It only counts the requests that they strike.
 OF_THE_SERVER: Final = frozenset({Fault.KILLED, Fault.FROZEN, Fault.BLOCKED})
-# Amazon's own 429 is plain text.
+# The status and the body of the answers. They resemble the answers of Amazon OpenSearch Service.
 REFUSALS: Final = {
     Fault.BUSY: (429, b"429 Too Many Requests /_bulk"),
     Fault.UNAVAILABLE: (503, b"<html>Service Unavailable</html>"),
@@ -35,10 +35,10 @@ class Answer(NamedTuple):
 
 
 class Proxy(ThreadingHTTPServer):
-    """Forwards requests to 127.0.0.1:`port`, with the present fault.
+    """Forwards requests to 127.0.0.1:`port`, and makes the present fault.
 
-    A fault of the proxy ends by itself when it has struck its number of requests. An answer that
-    comes too late is held for `hold` seconds.
+    A fault that the proxy makes ends when it has struck its number of requests. During the fault
+    `SLOW`, an answer is held back for `hold` seconds.
     """
 
     daemon_threads = True
@@ -55,12 +55,15 @@ class Proxy(ThreadingHTTPServer):
         self._changed = threading.Condition()
 
     def begin(self, fault: Fault, strikes: int) -> None:
-        """Begin a fault that is to strike this number of requests."""
+        """Begin a fault that will strike `strikes` requests."""
         with self._changed:
             self._fault, self._strikes, self._struck = fault, strikes, 0
 
     def struck(self, seconds: float) -> int:
-        """Wait until the fault has struck all its requests, and return how many it has struck."""
+        """Return how many requests the fault has struck, after at most `seconds`.
+
+        The method returns earlier if the fault has struck all its requests.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._struck >= self._strikes, seconds)
             return self._struck
@@ -70,7 +73,10 @@ class Proxy(ThreadingHTTPServer):
         self.begin(Fault.CALM, 0)
 
     def fault(self, size: Callable[[], int]) -> Fault:
-        """Return the fault of a request, and count it. `size` returns the request's bytes."""
+        """Return the fault to make for a request, and count the request if there is one.
+
+        `size` returns the request's number of bytes.
+        """
         with self._changed:
             fault = self._fault
             if fault is Fault.TOO_LARGE and size() <= LARGEST:
@@ -94,9 +100,8 @@ class Proxy(ThreadingHTTPServer):
         self._struck += 1
         self._changed.notify_all()
 
-    # the base class names them
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that gives up closes its connection."""
+        """Print nothing, because a client that gives up closes its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -167,6 +172,6 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client was faster
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    # the base class names it
+    # the parameter's name is that of the base class
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass

@@ -1,4 +1,4 @@
-"""Tests the limits and what a rate needs, against figures that were calculated by hand."""
+"""Tests the needs of a rate and the limits, against figures that were calculated by hand."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ PRICES = {**cost_prices.read(), **cost_prices.read(scale_limits.PRICES)}
 RESOURCES = load()["Resources"]
 PARAMETERS = load()["Parameters"]
 PAGE = (ROOT / "docs" / "scale.md").read_text()
-# 1,000 and 2,000 microseconds of a processor. 1,024 MB are 0.5789 of a processor, so an invocation
-# with 1 line lasts 50 + 1.727 + 0.276 ms = 52.00 ms, and one with 20 lines 50 + 3.455 + 5.52 ms.
+# The processor time of an invocation in microseconds, by its number of lines. A function of 1,024
+# MB has 0.5789 of a processor. So an invocation with 1 line lasts 50 + 1.727 + 0.276 ms = 52.00 ms,
+# and an invocation with 20 lines lasts 50 + 3.455 + 5.52 ms = 58.97 ms.
 PROCESSOR = {1: 1_000.0, 20: 2_000.0}
 ONE, TWENTY = Way(1, processor=PROCESSOR), Way(20, processor=PROCESSOR)
 
@@ -58,11 +59,12 @@ def test_the_processor_times_are_those_of_the_bench() -> None:
     [
         (1_000, ONE, 52.0, 60_000),
         (1_000, TWENTY, 2.95, 3_000),
-        (1_000, replace(TWENTY, outage=3_600), 2.95, 6_000),  # the time limit of 120 s
+        # an invocation waits for at most 120 s, its time limit
+        (1_000, replace(TWENTY, outage=3_600), 2.95, 6_000),
         (1_000, replace(TWENTY, outage=0), 2.95, 2.95),
     ],
 )
-def test_the_concurrency_is_what_one_works_out_by_hand(
+def test_the_concurrency_equals_the_calculation_by_hand(
     rate: float, way: Way, usual: float, in_outage: float
 ) -> None:
     found = needs.direct(rate, way, PRICES)
@@ -70,8 +72,9 @@ def test_the_concurrency_is_what_one_works_out_by_hand(
     assert found.concurrency_in_outage == pytest.approx(in_outage, rel=0.01)
 
 
-def test_the_cost_of_invocations_is_what_one_works_out_by_hand() -> None:
-    # 100 x 2,628,000 s = 262.8 million: 52.56; x 0.0520 s = 13.666 million GB-s: 227.76
+def test_the_cost_of_invocations_equals_the_calculation_by_hand() -> None:
+    # 100 a second for 2,628,000 s are 262.8 million requests: 52.56 USD. Each has 0.0520 s with 1
+    # GB, so 13.666 million GB-seconds: 227.76 USD.
     assert needs.direct(100, ONE, PRICES).usd == pytest.approx(280.3, rel=0.002)
 
 
@@ -80,18 +83,19 @@ def test_the_cost_of_invocations_is_what_one_works_out_by_hand() -> None:
     [
         (10, ONE, 4),  # a new stream has four
         (4_000, ONE, 4),
-        (4_001, ONE, 5),  # 1,000 records a shard
+        (4_001, ONE, 5),  # a shard accepts 1,000 records a second
         (17_700, TWENTY, 4),
-        (18_000, TWENTY, 5),  # 4,505 bytes for 20 lines, so 4,440 lines a shard
+        (18_000, TWENTY, 5),  # 20 lines are 4,505 bytes, so a shard accepts 4,440 lines a second
     ],
 )
-def test_the_shards_are_what_one_works_out_by_hand(rate: float, way: Way, shards: int) -> None:
+def test_the_shards_equal_the_calculation_by_hand(rate: float, way: Way, shards: int) -> None:
     assert needs.kinesis(rate, way, PRICES, LIMITS).shards == shards
 
 
-def test_the_cost_of_the_stream_is_what_one_works_out_by_hand() -> None:
-    # Stream: 29.20. In: 100 x 1,024 B x 2,628,000 s = 269.1 GB: 21.53. Out: 188.7 GB: 7.55.
-    # Lambda: 4 a second of 25 lines each: 10.512 million: 2.10; of 61 ms: 0.639 million GB-s: 10.6
+def test_the_cost_of_the_stream_equals_the_calculation_by_hand() -> None:
+    # Stream: 29.20 USD. In: 100 x 1,024 bytes x 2,628,000 s = 269.1 GB: 21.53 USD. Out: 188.7 GB:
+    # 7.55 USD. Lambda: 4 invocations a second with 25 lines each are 10.512 million: 2.10 USD. They
+    # take 61 ms each, so 0.639 million GB-seconds: 10.6 USD.
     assert needs.kinesis(100, ONE, PRICES, LIMITS).usd == pytest.approx(71.0, rel=0.01)
 
 
@@ -115,7 +119,8 @@ def test_a_domain_that_the_template_cannot_make_is_marked() -> None:
 
 
 def test_shorter_retention_needs_processors_all_the_same() -> None:
-    # 10,000 a second, each twice, of 276 us: 5.52 processors, of which half may be busy
+    # 10,000 events a second, each indexed twice in 276 us, keep 5.52 processors busy. Only half of
+    # a domain's processors may be busy, so it needs 11.04.
     found = needs.domain(10_000, replace(ONE, days=1), PRICES)
     assert figures.INSTANCES[found.instance][0] * found.nodes >= 11.04
 
@@ -126,12 +131,12 @@ def test_shorter_retention_needs_processors_all_the_same() -> None:
         ("10 executions at once (a new account), in an outage of the domain", 1 / 6, None),
         ("1,000 executions at once (the usual quota), while the domain answers", 19_231, None),
         ("the write rate of a new on-demand stream", None, 4_000),
-        ("50 GiB of the index of a day", 368.6, 368.6),  # 53.69 GB / (86,400 x 1,686)
-        ("documents of a shard (Lucene)", 24_855, 24_855),
+        ("50 GiB in the index of a day", 368.6, 368.6),  # 53.69 GB / (86,400 s x 1,686 bytes)
+        ("documents in a shard (Lucene)", 24_855, 24_855),
         ("one invocation at a time for each shard", None, None),
     ],
 )
-def test_a_limit_is_met_where_one_works_out_by_hand(
+def test_the_rate_that_reaches_a_limit_equals_the_calculation_by_hand(
     limit: str, direct: float | None, kinesis: float | None
 ) -> None:
     [found] = [one for one in needs.met(ONE, LIMITS) if one.limit == limit]
@@ -174,7 +179,7 @@ def test_every_price_has_a_source_and_is_needed(name: str) -> None:
     assert bills[0] != bills[1]
 
 
-def test_what_is_taken_from_the_template_is_the_templates() -> None:
+def test_the_numbers_of_the_template_equal_the_template() -> None:
     assert tuple(PARAMETERS["DomainInstanceCount"]["AllowedValues"]) == needs.NODES
     assert PARAMETERS["DomainVolumeGiB"]["MaxValue"] == needs.LARGEST_GIB
     _, _, direct = RESOURCES["ShipperFunction"]["Properties"]["Timeout"]["Fn::If"]
@@ -195,24 +200,26 @@ def test_what_is_taken_from_the_template_is_the_templates() -> None:
         ((100, 0, 200, 0), 0, 0),
     ],
 )
-def test_a_backlog_is_what_one_works_out_by_hand(
+def test_a_backlog_equals_the_calculation_by_hand(
     given: tuple[float, float, float, float], events: float, seconds: float
 ) -> None:
     assert backlog(*given) == pytest.approx((events, seconds))
 
 
-def test_a_backlog_that_never_goes_away_is_an_error() -> None:
+def test_a_backlog_that_would_never_be_gone_is_an_error() -> None:
     with pytest.raises(ValueError, match="2,000 events a second come, and only 1,500"):
         backlog(2_000, 60, 1_500)
 
 
-def test_the_tables_of_the_page_are_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_has_the_tables_that_the_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert command.main([]) == 0
     for table in capsys.readouterr().out.strip().split("\n\n"):
         assert table in PAGE
 
 
-def test_tables_that_changed_are_written_into_the_page(
+def test_write_replaces_changed_tables_in_the_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "scale.md"
@@ -222,7 +229,7 @@ def test_tables_that_changed_are_written_into_the_page(
     assert page.read_text() == PAGE
 
 
-def test_the_assumptions_on_the_page_are_the_commands() -> None:
+def test_the_page_states_the_assumptions_of_the_command() -> None:
     text = " ".join(PAGE.split())
     for said in (
         f"lasts {figures.DOMAIN_MS} ms for the domain's answer",
@@ -244,7 +251,7 @@ def test_the_command_shows_every_source(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("given", [["--rates", "0"], ["--lines", "x"], ["--days", "-3"]])
-def test_a_number_that_cannot_be_is_refused(
+def test_a_number_that_is_not_positive_is_refused(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -253,7 +260,9 @@ def test_a_number_that_cannot_be_is_refused(
     assert "must be a whole number above 0" in capsys.readouterr().err
 
 
-def test_a_rate_that_no_domain_takes_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rate_that_is_too_high_for_every_domain_is_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert command.main(["--rates", "200000", "--lines", "20"]) == 1
     assert "large enough for 200,000/s" in capsys.readouterr().err
 

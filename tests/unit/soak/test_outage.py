@@ -13,7 +13,7 @@ from soak.episodes import Stack
 from soak.outage import Capacity, Outage, table
 
 
-def test_predicted_and_measured_are_beside_each_other() -> None:
+def test_the_table_compares_predicted_and_measured_figures() -> None:
     console = Console(width=100, record=True)
     console.print(table(Capacity(6_000.0, 276.0), Outage(2_000.0, 60.0, 125_000, 41.0)))
     rows = [
@@ -21,7 +21,8 @@ def test_predicted_and_measured_are_beside_each_other() -> None:
         for line in console.export_text().splitlines()
         if line.startswith("│")
     ]
-    # 2,000 x 60 and 2,000 x 80; 120,000 / 4,000, and 160,000 / 4,000 after a pause of 20 s
+    # Events: 2,000 x 60 to 2,000 x 80, because the shipper may pause for 20 s more. Seconds:
+    # 120,000 / 4,000 = 30 to 20 + 160,000 / 4,000 = 60.
     assert rows == [
         ["events a second", "", "2,000"],
         ["seconds without the server", "", "60"],
@@ -30,7 +31,7 @@ def test_predicted_and_measured_are_beside_each_other() -> None:
     ]
 
 
-def test_more_than_can_be_indexed_is_said(
+def test_a_rate_above_the_capacity_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @contextmanager
@@ -52,7 +53,7 @@ def test_more_than_can_be_indexed_is_said(
 
 
 @pytest.mark.parametrize("given", [["--rate", "0"], ["--seconds", "-1"], ["--rate", "x"]])
-def test_a_rate_or_time_that_cannot_be_is_refused(
+def test_a_rate_or_time_that_is_not_positive_is_refused(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

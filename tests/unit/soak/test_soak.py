@@ -1,4 +1,4 @@
-"""Tests the parts of the soak that need no server: its order of faults, its counts, its table."""
+"""Tests the parts of the soak that need no server: order of faults, counts, tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from soak.process_memory import FEWEST, Vitals, trend
 START = Vitals(50.0, 8, 3, 100)
 
 
-def test_each_fault_comes_once_and_then_the_order_is_random_but_repeatable() -> None:
+def test_each_fault_occurs_once_before_faults_are_random_but_repeatable() -> None:
     some = list(islice(episodes(1), 500))
     assert sorted(one.fault for one in some[: len(Fault)]) == sorted(Fault)
     assert {one.fault for one in some[len(Fault) :]} == set(Fault)
@@ -31,7 +31,7 @@ def test_each_fault_comes_once_and_then_the_order_is_random_but_repeatable() -> 
         ({0: 1, 1: 1, 2: 1}, 0, 0, 0),
         ({0: 1, 2: 1}, 1, 0, 0),
         ({0: 1, 1: 2, 2: 1}, 0, 1, 0),
-        ({0: 2, 2: 1}, 1, 1, 0),  # the total is right
+        ({0: 2, 2: 1}, 1, 1, 0),  # the total is right, although one event is missing
         ({0: 1, 1: 1, 2: 1, 3: 1}, 0, 0, 1),
         ({}, 3, 0, 0),
     ],
@@ -59,7 +59,7 @@ def test_every_event_is_counted(
         (START._replace(memory=20.0), True),
     ],
 )
-def test_growth_is_seen(last: Vitals, flat: bool) -> None:
+def test_growth_is_detected(last: Vitals, flat: bool) -> None:
     half = FEWEST // 2
     found = trend([START] * half + [last] * half)
     assert found
@@ -69,7 +69,7 @@ def test_growth_is_seen(last: Vitals, flat: bool) -> None:
     assert [late for _, late, _ in changes] == [*last[:3]]
 
 
-def test_a_peak_is_no_growth_and_a_few_samples_are_no_judgement() -> None:
+def test_a_peak_is_no_growth_and_few_samples_are_not_judged() -> None:
     peak = Vitals(500.0, 80, 30, 101)
     found = trend([START] * FEWEST + [peak] + [START] * FEWEST)
     assert found
@@ -88,7 +88,7 @@ def test_a_peak_is_no_growth_and_a_few_samples_are_no_judgement() -> None:
     ],
     ids=["all is well", "an event is missing", "descriptors grow"],
 )
-def test_the_command_ends_with_a_table_and_a_code(
+def test_the_command_prints_tables_and_returns_the_code(
     times: dict[int, int],
     last: Vitals,
     code: int,
@@ -123,7 +123,7 @@ def test_a_failure_is_one_sentence(
 
 
 @pytest.mark.parametrize("given", [["--minutes", "0"], ["--rate", "-1"], ["--rate", "x"]])
-def test_a_time_or_rate_that_cannot_be_is_refused(
+def test_a_time_or_rate_that_is_not_positive_is_refused(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
