@@ -1,4 +1,4 @@
-"""Computes the monthly cost of the stack in three sizes, from a file of prices with their sources.
+"""Computes the monthly cost of the stack in three sizes, from a file with prices and sources.
 
 The price calculator of AWS and tools such as Infracost need an account and a network. `make cost`
 works offline, because its prices are in a file. The tests compare the quantities with

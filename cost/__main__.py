@@ -1,6 +1,6 @@
 """`make cost`: the monthly cost of the stack in three sizes.
 
-It prints tables for the terminal, or one table for docs/deploy.md.
+It prints a table for each size, or one table of all sizes for docs/deploy.md.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from cost.estimate import Line, Size
 from cost.prices import Price
 from tools.errors import UserError
 
-LABELS = 1_000_000  # of feedback: their cost is printed
+LABELS = 1_000_000  # the cost of so many labels given as feedback is printed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, and return the exit code.
 
-    The code is 0 with the tables. It is 1 if the prices cannot be read, or are not known for so
-    large a quantity.
+    The code is 1 if the prices cannot be read, or if a quantity is larger than the quantity up to
+    which its price is known, and otherwise 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m cost", description="The stack's monthly cost in us-east-1, in US dollars."
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--prices", action="store_true", help="print the prices, with unit, date and source"
     )
-    own = parser.add_argument_group("a size of your own, instead of the three sizes")
+    own = parser.add_argument_group("your own size, in place of the three sizes")
     own.add_argument("--predictions", type=int, metavar="N", help="number of predictions a day")
     own.add_argument(
         "--instance",
@@ -54,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=int,
         default=10,
         metavar="GIB",
-        help="disk of each instance (default: %(default)s)",
+        help="GiB of disk of each instance (default: %(default)s)",
     )
     own.add_argument(
         "--lines",
         type=int,
         default=1,
         metavar="N",
-        help="log lines that CloudWatch delivers at once (default: %(default)s)",
+        help="log lines that CloudWatch delivers in one payload (default: %(default)s)",
     )
     chosen = parser.parse_args(arguments)
     try:
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for size, lines in bills:
             console.print(table(size, lines))
             console.print(
-                f"The index needs at least {estimate.least_volume_gib(size):,.0f} GiB a node.",
+                f"Each node needs a disk of at least {estimate.least_volume_gib(size):,.0f} GiB.",
                 soft_wrap=True,
                 markup=False,
             )
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(with_feedback(known), soft_wrap=True, markup=False)
         console.print(
             "No free tier is subtracted. Assumptions and measurements: docs/deploy.md,"
-            " What it costs. Prices: --prices"
+            ' section "What it costs". Prices: --prices'
         )
     return 0
 
@@ -123,7 +123,7 @@ def dollars(usd: float) -> str:
 
 
 def total(lines: list[Line]) -> float:
-    """Return the sum of the lines, which are not rounded."""
+    """Return the sum of the lines, without rounding."""
     return sum(line.usd for line in lines)
 
 
@@ -168,33 +168,39 @@ def markdown(bills: list[tuple[Size, list[Line]]]) -> str:
 
 
 def in_vpc(known: dict[str, Price]) -> str:
-    """Return one sentence on the extra cost of `Network=vpc`; the tables assume `public`."""
+    """Return the extra cost of `Network=vpc` in sentences. The tables assume `Network=public`."""
     one, two = (dollars(estimate.endpoint(zones, known)) for zones in (1, 2))
     return (
-        f"`Network=vpc` adds {one} for the interface endpoint of Secrets Manager in one zone,"
-        f" {two} in two, or the price of a NAT."
+        f"`Network=vpc` adds {one} USD a month for the interface endpoint of Secrets Manager in"
+        f" one zone, {two} USD in two zones. With a NAT in place of the endpoint, it adds the price"
+        " of the NAT."
     )
 
 
 def with_feedback(known: dict[str, Price]) -> str:
-    """Return a sentence with the cost of a million labels."""
+    """Return the cost of a million labels in one sentence."""
     usd = dollars(estimate.feedback(LABELS, known).usd)
-    return f"{LABELS:,} labels by `POST /feedback`, one in a request, cost {usd}."
+    return f"{LABELS:,} labels by `POST /feedback`, one in each request, cost {usd} USD."
 
 
 def with_report(known: dict[str, Price]) -> str:
-    """Return one sentence on the extra cost of `Report=true`; the tables assume `false`."""
-    return (
-        f"`Report=true` adds {dollars(estimate.report(known).usd)} for function, bucket and alarm."
-    )
+    """Return the extra cost of `Report=true` in one sentence. The tables assume `Report=false`."""
+    usd = dollars(estimate.report(known).usd)
+    return f"`Report=true` adds {usd} USD a month for function, bucket and alarm."
 
 
 def streamed(sizes: Sequence[Size], known: dict[str, Price]) -> str:
-    """Return one sentence on the extra cost of `Delivery=kinesis`; the tables assume `direct`."""
+    """Return the extra cost of `Delivery=kinesis` in sentences.
+
+    The tables assume `Delivery=direct`.
+    """
     each = [
-        f"{dollars(estimate.stream(size, known).usd)} in the {size.name} size" for size in sizes
+        f"{dollars(estimate.stream(size, known).usd)} USD in the {size.name} size" for size in sizes
     ]
-    return f"`Delivery=kinesis` adds {', '.join(each)}, for a stream that keeps lines for 24 hours."
+    return (
+        f"`Delivery=kinesis` adds, each month, {', '.join(each)}. Its stream keeps lines for"
+        " 24 hours."
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Computes the lines of a bill for a size.
+"""Computes the lines of a month's bill for a size of the stack.
 
-This module holds every figure that is neither a price nor in the template, with its source.
+Prices are in prices.toml. This module has all other figures of the calculation, each with its
+source: a measurement, an assumption, the template, or a document of AWS.
 """
 
 from __future__ import annotations
@@ -11,40 +12,43 @@ from typing import Final
 
 from cost.prices import Price
 
-HOURS: Final = 730  # hours of a month, as AWS counts them
+HOURS: Final = 730  # the hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-GB: Final = 10**9  # bytes of log and traffic; this definition of a GB is the more expensive one
+# Bytes of log and traffic. AWS may mean 2**30 by a GB, but this definition gives the higher cost.
+GB: Final = 10**9
 GIB: Final = 2**30
 
 # --- measured
-# By `python -m cost.measure`: 10,000 requests with one sentence each (CoLA and UD English EWT in
-# turn), with the functions under the Lambda runtime emulator and OpenSearch 3.8.
+# By `python -m cost.measure`: 10,000 requests with one sentence each (alternately from CoLA and UD
+# English EWT). The functions ran under the Lambda runtime emulator, with OpenSearch 3.8.
 INFERENCE_LOG_BYTES: Final = 1_493  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
-RECORD_BYTES: Final = 844  # of these, the record
-SHIPPER_LOG_BYTES: Final = 1_008  # counts and metrics, START, END and REPORT of one payload
+RECORD_BYTES: Final = 844  # the record's part of INFERENCE_LOG_BYTES
+SHIPPER_LOG_BYTES: Final = 1_008  # counts, metrics, START, END and REPORT of one payload
 SHIPPER_LOG_LINES: Final = 4
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
 
-# The size of a payload in a stream, by bench.lines: 734 bytes with 1 record, 1,616 with 5, 4,557
-# with 20. It is compressed, and a stream keeps it without base64.
+# The size of a payload in a stream is about STREAM_BYTES + STREAM_BYTES_A_LINE x its lines.
+# `bench.lines` measures 734 bytes with 1 record, 1,616 with 5, and 4,557 with 20. The payload is
+# compressed, and a stream keeps it without base64.
 STREAM_BYTES: Final = 540
 STREAM_BYTES_A_LINE: Final = 200
-KIB: Final = 1_024  # a stream's records are charged in these units
+KIB: Final = 1_024  # AWS charges each record of a stream as a multiple of this
 
 # --- assumed
-# `make bench` measures 2.4 ms for an invocation on another machine. On Lambda, 1,024 MB gives less
-# than one processor. This figure includes cold starts.
+# `make bench` measures 2.4 ms for an invocation on another machine. On Lambda, a function of 1,024
+# MB has less than one processor. The assumed time includes cold starts.
 INFERENCE_MS: Final = 20
-# Most of this time the shipper waits for the domain.
+# The time of an invocation is SHIPPER_MS + SHIPPER_MS_A_LINE x its lines. In most of it the shipper
+# waits for the domain.
 SHIPPER_MS: Final = 50
 SHIPPER_MS_A_LINE: Final = 1
-# Runs are a quarter of an hour apart, so each one starts cold. It imports boto3 and the other
-# modules, and lists an empty bucket once.
+# Runs are a quarter of an hour apart, so each run starts cold. It imports boto3 and other modules,
+# and lists an empty bucket once.
 REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
-# The monitor starts cold too: imports, a few searches, one window. With 20 streams it takes some
-# seconds more.
+# The monitor starts cold too. It imports its modules, sends a few searches, and judges one window.
+# With 20 streams it takes some seconds more.
 MONITOR_MS: Final = 3_000
 # The canary starts cold too, and waits for the inference function.
 CANARY_MS: Final = 3_000
@@ -53,21 +57,23 @@ CANARY_MS: Final = 3_000
 MESSENGER_MS: Final = 1_500
 # The report starts cold, sends twelve searches, and writes one object.
 REPORT_MS: Final = 4_000
-# A label by POST /feedback: the time of the inference function, and that of its join.
+# For a label by POST /feedback: the time of the inference function, and the time in which the
+# monitor joins the label to its prediction.
 FEEDBACK_MS: Final = 5
 FEEDBACK_JOIN_MS: Final = 1
-# Its record (220 without an explanation), metrics (300), and START, END and REPORT (262).
+# The log of such a request: a record without an explanation (220 bytes), metrics (300), and START,
+# END and REPORT (262).
 FEEDBACK_LOG_BYTES: Final = 782
-# The length of a line of the access log, as template.yaml formats it for a request of an IAM user.
-# tests/unit/cost/test_cost.py counts its bytes.
+# The length of a line in the API's access log, as template.yaml formats it for a request of an IAM
+# user. tests/unit/cost/test_cost.py counts its bytes.
 API_LOG_BYTES: Final = 290
-# PutLogEvents counts this many bytes more for each line.
+# AWS charges this many bytes for each log line in addition to its text.
 LINE_BYTES: Final = 26
-# The compressed share of a log, from an example of AWS (200 GB become 30 GB).
+# The size of a compressed log as a share of its size. In an example of AWS 200 GB become 30 GB.
 COMPRESSED: Final = 0.15
-# The size of an answer with its headers.
+# The size of the API's answer to a request, with its headers.
 ANSWER_BYTES: Final = 500
-# The number of mails in a month, about alarms and drift.
+# The number of mails about alarms and drift in a month.
 EMAILS: Final = 100
 
 # --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it
@@ -83,10 +89,11 @@ MEMORY_GB: Final = {
 GOLDEN: Final = 40  # sentences of the shipped model
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
-# This assumes that every metric is sent in every hour. A metric that is sent less costs less.
+# The calculation assumes that every metric is sent in every hour. A metric that is sent in fewer
+# hours costs less.
 CUSTOM_METRICS: Final = 36
-# Each alarm has one metric. For the two alarms with a query this is an assumption: one log group
-# with one filter has one metric of each of the two names.
+# The metrics of all alarms. Each of the two alarms with a query is assumed to have one metric, as
+# with one log group that has one filter.
 ALARM_METRICS: Final = 33
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
@@ -94,15 +101,15 @@ SECRETS: Final = 2
 # --- about the domain
 # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html
 LINUX_SHARE: Final = 0.05
-SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # the smaller of the two on each node
-FREE_SHARE: Final = 0.25  # DomainDiskAlarm rings if less is free
+SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # AWS reserves the smaller of the two on each node
+FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports that less is free
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """A number of predictions, and a domain for them.
 
-    `lines_a_payload`, the number of log lines in one payload, is an assumption.
+    `lines_a_payload` is the assumed number of log lines in one payload.
     """
 
     name: str
@@ -114,18 +121,18 @@ class Size:
 
     @property
     def predictions(self) -> float:
-        """Predictions in a month; each is a separate request."""
+        """The number of predictions in a month. Each is a separate request."""
         return self.predictions_a_day * DAYS
 
     @property
     def payloads(self) -> float:
-        """Payloads that the shipper gets in a month."""
+        """The number of payloads that the shipper gets in a month."""
         return self.predictions / self.lines_a_payload
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the bill: `how` is the text of its quantities."""
+    """A line of the bill. `what` names the service, and `how` describes the quantities."""
 
     what: str
     how: str
@@ -140,7 +147,7 @@ SIZES: Final = (
 
 
 def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
-    """Return all lines of a month's bill; none is rounded."""
+    """Return all lines of a month's bill, without rounding."""
     return [
         domain(size, prices),
         disk(size, prices),
@@ -161,7 +168,7 @@ def bill(size: Size, prices: dict[str, Price]) -> list[Line]:
 
 
 def domain(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of the data nodes by the hour."""
+    """Return the cost of the data nodes, without their disks."""
     usd = prices[size.instance].cost(size.instances * HOURS)
     return Line("OpenSearch: instances", f"{size.instances} x {size.instance}, {HOURS} hours", usd)
 
@@ -218,15 +225,15 @@ def canary(prices: dict[str, Price]) -> Line:
 
 
 def messenger(prices: dict[str, Price]) -> Line:
-    """Return the cost of the messenger, which looks every 15 minutes for messages that wait."""
+    """Return the cost of the messenger, which looks for waiting messages every 15 minutes."""
     return _function("messenger", REPLAYS_AN_HOUR * HOURS, MESSENGER_MS, prices)
 
 
 def report(prices: dict[str, Price]) -> Line:
-    """Return the cost of the report with `Report=true`, which no size includes.
+    """Return the additional cost of `Report=true`.
 
-    These are the function, a PUT for each run, and the alarm. The bucket keeps some MB, which cost
-    less than a cent.
+    It consists of the function, a PUT for each run, and the alarm. The bucket keeps some MB, which
+    cost less than a cent.
     """
     runs = REPLAYS_AN_HOUR * HOURS
     own = _function("report", runs, REPORT_MS, prices)
@@ -235,10 +242,10 @@ def report(prices: dict[str, Price]) -> Line:
 
 
 def stream(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of the stream with `Delivery=kinesis`, which no size includes.
+    """Return the additional cost of `Delivery=kinesis`.
 
-    The retention is 24 hours, which AWS does not charge for. The shipper's invocations are counted
-    as without a stream, although there are fewer.
+    The stream keeps records for 24 hours, for which AWS does not charge. With a stream the shipper
+    has fewer invocations, but this saving is not subtracted.
     """
     kib = math.ceil((STREAM_BYTES + STREAM_BYTES_A_LINE * size.lines_a_payload) / KIB)
     gb = size.payloads * kib * KIB / GB
@@ -248,10 +255,10 @@ def stream(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def feedback(labels: int, prices: dict[str, Price]) -> Line:
-    """Return the cost of labels by POST /feedback, one in a request, which no size includes.
+    """Return the additional cost of labels by POST /feedback, one in each request.
 
-    Each is a request, an invocation, its log lines, and a millisecond of the shipper and of the
-    monitor. In batches of 100, a label costs about a tenth.
+    Each label costs a request, an invocation, its log lines, and a millisecond each of the shipper
+    and of the monitor. In a batch of 100, a label costs about a tenth of this.
     """
     lines = FEEDBACK_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     seconds = labels * (FEEDBACK_MS + SHIPPER_MS_A_LINE + FEEDBACK_JOIN_MS) / 1000
@@ -275,7 +282,7 @@ def _function(name: str, invocations: float, milliseconds: float, prices: dict[s
 
 
 def api(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of requests to the HTTP API, which has two price steps."""
+    """Return the cost of requests to the HTTP API. Above a number of requests they are cheaper."""
     first = min(size.predictions, prices["api_request"].up_to or math.inf)
     usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(
         size.predictions - first
@@ -284,9 +291,9 @@ def api(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def log_gb(size: Size) -> float:
-    """Return the GB of log lines in a month of the inference function, the API and the shipper.
+    """Return the GB of log lines that inference function, API and shipper write in a month.
 
-    Replay, monitor and domain write little.
+    Replay, monitor and domain write little, so their lines are not counted.
     """
     request = INFERENCE_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     payload = SHIPPER_LOG_BYTES + SHIPPER_LOG_LINES * LINE_BYTES
@@ -294,9 +301,9 @@ def log_gb(size: Size) -> float:
 
 
 def log(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of ingesting log lines.
+    """Return the cost of writing log lines to CloudWatch.
 
-    Their delivery to the shipper costs only the invocations of the shipper.
+    Their delivery to the shipper costs nothing but the shipper's invocations.
     """
     return Line(
         "CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size))
@@ -304,17 +311,17 @@ def log(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def kept_log(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of keeping the compressed log lines for LogRetentionDays."""
+    """Return the cost of keeping the compressed log lines for `LOG_RETENTION_DAYS`."""
     kept = log_gb(size) / DAYS * LOG_RETENTION_DAYS * COMPRESSED
     return Line(
         "CloudWatch: log kept",
-        f"{kept:,.1f} GB, of {LOG_RETENTION_DAYS} days",
+        f"{kept:,.1f} GB, kept for {LOG_RETENTION_DAYS} days",
         prices["log_gb_month"].cost(kept),
     )
 
 
 def monitoring(prices: dict[str, Price]) -> Line:
-    """Return the cost of metrics, alarms and the dashboard, the same for every size."""
+    """Return the cost of metrics, alarms and the dashboard, which is the same for every size."""
     usd = (
         prices["custom_metric"].cost(CUSTOM_METRICS)
         + prices["alarm_metric"].cost(ALARM_METRICS)
@@ -328,12 +335,12 @@ def monitoring(prices: dict[str, Price]) -> Line:
 
 
 def secrets(prices: dict[str, Price]) -> Line:
-    """Return the cost of two secrets: the hash key and the domain's administrator."""
+    """Return the cost of two secrets: the hash key, and the domain administrator's password."""
     return Line("Secrets Manager", f"{SECRETS} secrets", prices["secret"].cost(SECRETS))
 
 
 def traffic(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of answers; all callers are assumed to be on the internet."""
+    """Return the cost of sending answers. All callers are assumed to be on the internet."""
     answers = size.predictions * ANSWER_BYTES / GB
     return Line(
         "Answers to the internet", f"{answers:,.1f} GB", prices["internet_gb"].cost(answers)
@@ -341,10 +348,7 @@ def traffic(size: Size, prices: dict[str, Price]) -> Line:
 
 
 def rest(prices: dict[str, Price]) -> Line:
-    """Return the cost of the bucket listings of replay and messenger, and of mails.
-
-    Mails are those about alarms and drift.
-    """
+    """Return the cost of listing the bucket (by replay and messenger) and of mails."""
     looks = 2 * REPLAYS_AN_HOUR * HOURS
     return Line(
         "S3 and SNS",
@@ -356,8 +360,8 @@ def rest(prices: dict[str, Price]) -> Line:
 def index_gib(size: Size) -> float:
     """Return the GiB of documents on each node.
 
-    These are the documents of 30 days and of the current day. With two nodes or more, each document
-    is stored twice.
+    The index keeps the documents of 30 days and of the current day. With two nodes or more, each
+    document is stored twice.
     """
     copies = 1 if size.instances == 1 else 2
     return (
@@ -380,14 +384,15 @@ def least_volume_gib(size: Size) -> int:
 
 
 def volume_gib(data: float) -> int:
-    """Return the GiB of disk for `data` GiB of documents, with the reserved and the free space."""
+    """Return the GiB of disk that `data` GiB of documents need, with reserved and free space."""
     free = 1 - LINUX_SHARE - FREE_SHARE
     return math.ceil(min(data / (free - SERVICE_SHARE), (data + SERVICE_GIB) / free))
 
 
 def endpoint(zones: int, prices: dict[str, Price]) -> float:
-    """Return the cost of Network=vpc by the hour.
+    """Return the additional cost of `Network=vpc`.
 
-    This is the interface endpoint of Secrets Manager in `zones` zones. The endpoint of S3 is free.
+    It is the cost of the interface endpoint of Secrets Manager in `zones` zones. The endpoint of S3
+    is free.
     """
     return prices["endpoint_hour"].cost(zones * HOURS)

@@ -1,10 +1,10 @@
-"""`python -m cost.measure FOLDER`: measures the bytes of log and index for each prediction.
+"""`python -m cost.measure FOLDER`: measures the bytes in log and index for each prediction.
 
 It uses the real functions and a real OpenSearch. FOLDER is the folder of the corpora
-(training/README.md). Sentences of CoLA and of UD English EWT take turns. Each sentence is a
-separate request to the inference function under the Lambda runtime. The shipper then ships all log
-lines into one index. Names are as long as those that AWS generates. The results are in
-cost/estimate.py.
+(training/README.md). The sentences come alternately from CoLA and from UD English EWT. Each
+sentence is a separate request to the inference function under the Lambda runtime. The shipper then
+ships all log lines into one index. The functions' names are as long as names that AWS generates.
+The results are written down in cost/estimate.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REQUEST_ID: Final = "AbCdEfGhIjKlMnO="
 
 
 def sentences(folder: Path) -> Iterator[str]:
-    """Return sentences of CoLA and EWT alternately."""
+    """Yield sentences alternately from CoLA and from EWT."""
     cola = [
         line.split("\t")[3]
         for line in (folder / "cola" / "in_domain_train.tsv")

@@ -16,9 +16,9 @@ PRICES: Final = ROOT / "cost" / "prices.toml"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price in US dollars for a unit, its source, and the day on which it was seen.
+    """A price in US dollars for a unit, its source, and the day on which the source was read.
 
-    `up_to` is the number of units up to which the price is known.
+    `up_to` is the largest number of units for which the price is known. None means any number.
     """
 
     usd: float
@@ -28,14 +28,14 @@ class Price:
     up_to: int | None = None
 
     def cost(self, quantity: float) -> float:
-        """Return the dollars for a quantity.
+        """Return the dollars for a number of units.
 
         Raises `UserError` if the price is not known for so many units.
         """
         if self.up_to is not None and quantity > self.up_to:
             raise UserError(
                 f"{quantity:,.0f} units of {self.unit!r}:"
-                f" prices.toml knows the price only up to {self.up_to:,}"
+                f" prices.toml has the price only for up to {self.up_to:,}"
             )
         return self.usd * quantity
 

@@ -1,6 +1,7 @@
-"""`python -m drill`: plays the story, shows it on the page, and ends with a table.
+"""`python -m drill`: plays the story, shows it on the stack's page, and prints a table of results.
 
-Exit 0 if every situation ended as it should, 1 if not, or after one sentence on standard error.
+The exit code is 0 if every situation ended as expected. It is 1 if one did not, or after an error,
+which is printed as one sentence on standard error.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tools.arguments import Parser
 from tools.errors import UserError
 from tools.printable import plain
 
-HEAD: Final = ("situation", "lasts", "should be", "was", "the page says", "as it should")
+HEAD: Final = ("situation", "lasts", "expected", "result", "the page says", "as expected")
 SEED: Final = 23
 
 
@@ -42,10 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Play the story. Returns the exit code."""
     parser = Parser(prog="python -m drill", description="Plays a story into the local stack.")
     parser.add_argument(
-        "--data", type=Path, help="a folder with usual.txt and others, one text a line"
+        "--data",
+        type=Path,
+        help="folder with texts, one a line, in usual.txt and optionally other files",
     )
-    parser.add_argument("--hold", action="store_true", help="keep the page until Ctrl-C")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the traffic (%(default)s)")
+    parser.add_argument("--hold", action="store_true", help="serve the page until Ctrl-C")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the traffic (%(default)s)")
     options = parser.parse_args(arguments)
     end_once_when_told()
     try:
@@ -58,12 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def refuse(settings: Settings, data: Path | None) -> None:
-    """Raise `UserError` for settings of `make serve` that the drill cannot have."""
+    """Raise `UserError` for settings of `make serve` that the drill does not allow."""
     for name, value in (("OPENSEARCH_URL", settings.opensearch_url), ("KEEP", settings.keep)):
         if value:
             raise UserError(
                 f"unset {name}: the drill writes two weeks of invented predictions, which must not "
-                "stay among yours"
+                "be kept among yours"
             )
     if data and settings.log_text == "false":
         raise UserError(

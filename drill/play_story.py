@@ -1,7 +1,7 @@
-"""Plays the story with the real parts.
+"""Plays the story with the real functions of the stack.
 
-The timestamps of real predictions are replaced by those of the story. The real shipper ships them,
-and the real monitor judges them.
+The real inference function makes the predictions. They get timestamps of the story. The real
+shipper ships them, and the real monitor judges them.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from report.words import answer
 from tools.errors import UserError
 
 HOUR: Final = 3600
-AN_HOUR: Final = 120  # predictions per hour of usual traffic, averaged over a day
-CYCLE: Final = 0.5  # by which the busiest hour exceeds the mean
-EACH: Final = 600  # different texts of each kind
-USUAL: Final = 3000  # of the usual kind
+AN_HOUR: Final = 120  # predictions an hour in usual traffic, averaged over a day
+CYCLE: Final = 0.5  # in the busiest hour there are more predictions, by this share of the average
+EACH: Final = 600  # texts of each kind except the usual kind
+USUAL: Final = 3000  # texts of the usual kind
 AT_ONCE: Final = 64  # sentences in a request
 BATCH: Final = 2000  # lines in a payload
-# Hours between two runs of the monitor. On AWS the schedule runs it eight times in this span.
+# Hours between two runs of the monitor. On AWS the schedule runs it eight times in this time.
 JUDGE_HOURS: Final = 2
-CANARY_HOURS: Final = 6
+CANARY_HOURS: Final = 6  # hours between two runs of the canary
 WAIT_SECONDS: Final = 60
 DAY: Final = timedelta(days=1)
 GROUP: Final = "InferenceLogGroup"
@@ -62,7 +62,7 @@ Pools = Mapping[str, Sequence[Record]]
 
 @dataclass(slots=True)
 class Clock:
-    """The story's time, which the page shows: seconds since 1970."""
+    """The present time of the story, in seconds since 1970. The page uses it as its time."""
 
     now: float
 
@@ -73,7 +73,11 @@ class Clock:
 
 @dataclass(slots=True)
 class Told:
-    """The lines of the monitor since the last situation."""
+    """The results of monitor and canary in the present situation.
+
+    `notices` has the times at which notices began. `silenced` counts those whose message was
+    silenced. `word` is the last verdict. `canary` has the results of the canary.
+    """
 
     notices: list[float] = field(default_factory=list)
     silenced: int = 0
@@ -83,7 +87,11 @@ class Told:
 
 @dataclass(slots=True)
 class Play:
-    """A running stack with a clock of its own."""
+    """A running stack with the clock of the story.
+
+    `pools` has the predictions of each kind of text. `records` is the name of the subscription
+    filter whose lines the shipper trusts.
+    """
 
     stack: Stack
     store: Store
@@ -92,13 +100,14 @@ class Play:
     model: Runtime
     clock: Clock
     chance: random.Random
-    records: str  # the name of the subscription filter with trusted records
+    records: str
     told: Told = field(default_factory=Told)
 
     def baseline(self, days: int) -> str:
-        """Accept some days of usual traffic as the baseline. Returns its promise.
+        """Play some days of usual traffic, and accept them as the baseline.
 
-        Raises `UserError` where it could not be accepted.
+        Returns the sentence that describes the baseline. Raises `UserError` if it cannot be
+        accepted.
         """
         start = int(self.clock.now)
         end = start + days * 24 * HOUR
@@ -120,11 +129,11 @@ class Play:
 
     @property
     def stream(self) -> Stream:
-        """The one stream of the story."""
+        """The only stream of the story."""
         return Stream(STACK, GROUP, self.pools["usual"][0]["model"]["name"])
 
     def situation(self, one: Situation) -> Seen:
-        """Play a situation: its traffic, and the monitor and the canary at their times."""
+        """Send the traffic of a situation, and run the monitor and the canary at their times."""
         begin = int(self.clock.now)
         end = begin + one.hours * HOUR
         self.told = Told(word=self.told.word)
@@ -149,7 +158,10 @@ class Play:
     def traffic(
         self, one: Situation, begin: int, hours: tuple[int, int] | None = None
     ) -> Iterator[tuple[float, Record]]:
-        """Yield the predictions of a situation's hours, each with its time."""
+        """Yield the predictions of a situation, each with its time.
+
+        `begin` is the start of the situation, and `hours` the range of its hours: all if None.
+        """
         for hour in range(*(hours or (0, one.hours))):
             start = begin + hour * HOUR
             angle = 2 * math.pi * (start % (24 * HOUR)) / (24 * HOUR)
@@ -161,7 +173,7 @@ class Play:
                 yield at, self._record(one, replaced=self.chance.random() < share, at=at)
 
     def send(self, records: Iterator[tuple[float, Record]]) -> None:
-        """Ship lines through the real shipper, in the order of time, and make them searchable."""
+        """Send predictions through the shipper in the order of time, and make them searchable."""
         lines = [
             log_event(json.dumps(record), int(at * 1000))
             for at, record in sorted(records, key=lambda each: each[0])
@@ -204,7 +216,7 @@ class Play:
         self._say(line.message, "monitor", "MonitorLogGroup", line.fields)
 
     def _canary(self, *, swapped: bool) -> None:
-        """Ask the model its golden sentences. A swapping deployment answers with swapped labels."""
+        """Run the canary. If `swapped`, the labels in the model's answers are exchanged."""
 
         def ask(_function: str, event: Any) -> Reply:
             answer = self.model.invoke(event)
@@ -246,7 +258,10 @@ class Play:
 def predicted(
     plan: Template, say: Callable[[str], None], give: Callable[[str, int], list[str]]
 ) -> Iterator[tuple[Pools, Runtime]]:
-    """Run the real inference function, and yield its records of every kind of text."""
+    """Run the real inference function, and yield its predictions for every kind of text.
+
+    `give` returns so many texts of a kind. The function itself is yielded too.
+    """
     lines: list[str] = []
     heard = threading.Condition()
 
@@ -270,7 +285,7 @@ def predicted(
 
 
 def swapped(prediction: Record) -> Record:
-    """Return a prediction in which the probabilities of the first two labels are exchanged."""
+    """Return the prediction with the first two labels exchanged."""
     label, probability = prediction["label"], prediction["probability"]
     other = _exchanged(list(probability))
     return {
@@ -287,7 +302,10 @@ def filter_name() -> str:
 
 
 def first_day(days: int) -> float:
-    """Return the midnight (UTC) at which a story of `days` days began if it ended before today."""
+    """Return the time at which a story of `days` days must begin to end at the last midnight.
+
+    The time is in seconds since 1970, and midnight is in UTC.
+    """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (today - timedelta(days=days)).timestamp()
 
@@ -305,7 +323,7 @@ def _records(
 
 
 def _exchanged(labels: Sequence[str]) -> dict[str, str]:
-    """Return the first two labels, each with the other one."""
+    """Return a mapping from each of the first two labels to the other one."""
     first, second, *_ = labels
     return {first: second, second: first}
 

@@ -1,4 +1,4 @@
-"""The story as data: one situation after the other, each with the result that it should have."""
+"""The story as data: a series of situations, each with its expected result."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Final
 class Expected(StrEnum):
     """The expected results of a situation."""
 
-    QUIET = "left alone"  # no notice begins
-    NOTICE = "a notice"  # and its message is sent
-    SILENT = "a silent notice"  # its message is kept back, as somebody announced the situation
+    QUIET = "no notice"
+    NOTICE = "a notice"  # a notice begins, and its message is sent
+    SILENT = "a silenced notice"  # its message is not sent, because the situation was announced
     RECOVERS = "recovers"  # the last verdict is ok, and no notice begins
-    CANARY = "the canary fails"  # and no notice begins
+    CANARY = "the canary fails"  # no notice begins
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Some hours of traffic.
 
-    Texts of `kind` replace a share of the usual ones, from `share[0]` at the beginning to
-    `share[1]` at the end. If `version` is given, this version of the model answers that share. If
-    `swapped`, that version exchanges its first two labels. `volume` multiplies the traffic. If
-    `announced`, messages are silenced.
+    A share of the predictions is replaced. The share changes from `share[0]` at the beginning to
+    `share[1]` at the end. The replaced predictions are about texts of the kind `kind`. They come
+    from the model version `version` if it is given, and have exchanged labels if `swapped`.
+    `volume` multiplies the traffic. If `announced`, messages are silenced.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Situation:
 class Seen:
     """The result of a situation.
 
-    `notices` began, of which `silenced` were silenced. `word` is the last verdict. `canary` has the
-    canary's results. `hours` passed until the first notice. `title` is the page's answer at the
-    end.
+    `notices` counts the notices that began, and `silenced` those whose message was silenced. `word`
+    is the last verdict. `canary` has the canary's results. `hours` is the number of hours until the
+    first notice. `title` is the title that the page shows at the end.
     """
 
     notices: int
@@ -90,7 +90,7 @@ def fulfilled(expected: Expected, seen: Seen) -> bool:
 
 
 def table(rows: Sequence[tuple[Situation, Seen]]) -> list[tuple[str, ...]]:
-    """Return a row per situation: name, hours, expected and seen result, and if they agree."""
+    """Return a row of the table for each situation."""
     return [
         (
             one.name,

@@ -1,4 +1,4 @@
-"""Texts for the story, made by a grammar of the project's own or read from a folder."""
+"""Texts for the story, generated from lists of phrases or read from a folder."""
 
 from __future__ import annotations
 
@@ -41,20 +41,19 @@ SLOGANS: Final = (
     "Try {n} days of premium for free", "Win one of {n} vouchers now", "Only {n} seats are left",
     "Join {n} happy members today", "Save {n} percent on everything",
 )  # fmt: skip
-CUT: Final = 3  # words that a truncated text keeps
+CUT: Final = 3  # a truncated text has so many words
 KINDS: Final = ("usual", "customer", "headlines", "launch")
 
 
 def made(kind: str, number: int, chance: random.Random) -> list[str]:
-    """So many texts of a kind: usual, customer, headlines or launch."""
+    """Generate `number` texts of a kind: usual, customer, headlines or launch."""
     return [_one(kind, chance) for _ in range(number)]
 
 
 def read(folder: Path, kind: str, number: int, chance: random.Random) -> list[str]:
-    """Return `number` texts.
+    """Return `number` texts of a kind: lines of the file `KIND.txt` in the folder.
 
-    They are lines of `KIND.txt` in the folder. If there is no such file, they are made.
-    Raises `UserError`.
+    If there is no such file, texts are generated, but `usual.txt` must exist. Raises `UserError`.
     """
     path = folder / f"{kind}.txt"
     if not path.exists():

@@ -1,7 +1,7 @@
 """Tests the cost of the stack.
 
-Each line is compared with a figure that was calculated by hand. The counts are compared with
-template.yaml.
+Each line of the bill is compared with a figure that was calculated by hand. The counts are compared
+with template.yaml.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ RESOURCES = load()["Resources"]
 PARAMETERS = load()["Parameters"]
 NAMES = [size.name for size in SIZES]
 
-# Calculated by hand for months of 365 / 12 days, from prices and figures that are repeated here.
+# The size, the line of the bill, and its dollars, calculated by hand for a month of 365 / 12 days.
+# A comment is the calculation: each quantity, with its dollars after the colon.
 BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "OpenSearch: instances", 26.28),  # 0.036 x 730
     (SMALL, "OpenSearch: disk", 1.22),  # 0.122 x 10
@@ -44,18 +45,24 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "Lambda: inference", 0.162),  # 304,167 requests: 0.0608; 6,083 GB-s: 0.1014
     (MEDIUM, "Lambda: inference", 16.22),
     (LARGE, "Lambda: inference", 324.44),
-    (SMALL, "Lambda: shipper", 0.319),  # 304,167 of 51 ms: 0.0608 + 15,512.5 GB-s: 0.2585
-    (MEDIUM, "Lambda: shipper", 6.793),  # 6,083,333 of 55 ms: 1.2167 + 334,583 GB-s: 5.5764
-    (LARGE, "Lambda: shipper", 41.57),  # 30,416,667 of 70 ms: 6.0833 + 2,129,167 GB-s: 35.486
-    (SMALL, "Lambda: replay", 0.1952),  # 2,920 of 2 s of 2 GB: 0.0006 + 11,680 GB-s: 0.1947
-    (SMALL, "Lambda: monitor", 0.1466),  # 2,920 of 3 s of 1 GB: 0.0006 + 8,760 GB-s: 0.1460
-    # 2,920 of 3 s of .5 GB: 0.0006 + 4,380 GB-s: 0.0730; 116,800 of 20 ms: 2,336 GB-s: 0.0389;
-    # 5,840 requests: 0.0012; 116,800 x (844 + 26) = 0.1016 GB: 0.0508
+    # 304,167 requests: 0.0608; x 51 ms x 1 GB = 15,512.5 GB-s: 0.2585
+    (SMALL, "Lambda: shipper", 0.319),
+    # 6,083,333 requests: 1.2167; x 55 ms x 1 GB = 334,583 GB-s: 5.5764
+    (MEDIUM, "Lambda: shipper", 6.793),
+    # 30,416,667 requests: 6.0833; x 70 ms x 1 GB = 2,129,167 GB-s: 35.486
+    (LARGE, "Lambda: shipper", 41.57),
+    # 2,920 requests: 0.0006; x 2 s x 2 GB = 11,680 GB-s: 0.1947
+    (SMALL, "Lambda: replay", 0.1952),
+    # 2,920 requests: 0.0006; x 3 s x 1 GB = 8,760 GB-s: 0.1460
+    (SMALL, "Lambda: monitor", 0.1466),
+    # 2,920 requests: 0.0006; x 3 s x .5 GB = 4,380 GB-s: 0.0730. Inference: 5,840 requests: 0.0012;
+    # 116,800 predictions x 20 ms x 1 GB = 2,336 GB-s: 0.0389; x (844 + 26) = 0.1016 GB: 0.0508
     (SMALL, "Lambda: canary", 0.1645),
-    (SMALL, "Lambda: messenger", 0.0188),  # of 1.5 s of .25 GB: 0.0006 + 1,095 GB-s: 0.0182
+    # 2,920 requests: 0.0006; x 1.5 s x .25 GB = 1,095 GB-s: 0.0182
+    (SMALL, "Lambda: messenger", 0.0188),
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
-    (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million at 0.90: 277.50
+    (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million x 0.90: 277.50
     # 304,167 x (1,493 + 5 x 26 + 290 + 26 + 1,008 + 4 x 26) = 0.9280 GB
     (
         SMALL,
@@ -85,44 +92,46 @@ def line(size: Size, what: str, known: dict[str, Price] = KNOWN) -> Line:
 @pytest.mark.parametrize(
     ("size", "what", "usd"), BY_HAND, ids=[f"{size.name}: {what}" for size, what, _ in BY_HAND]
 )
-def test_a_line_is_what_one_works_out_by_hand(size: Size, what: str, usd: float) -> None:
+def test_a_line_equals_the_calculation_by_hand(size: Size, what: str, usd: float) -> None:
     assert line(size, what).usd == pytest.approx(usd, rel=0.002)
 
 
-def test_every_line_is_worked_out_by_hand() -> None:
+def test_every_line_is_calculated_by_hand() -> None:
     assert {what for _, what, _ in BY_HAND} == {each.what for each in estimate.bill(LARGE, KNOWN)}
 
 
 @pytest.mark.parametrize(
     ("size", "usd"), [(SMALL, 47.25), (MEDIUM, 417.1), (LARGE, 2537.1)], ids=NAMES
 )
-def test_a_sum_is_what_one_adds_up_by_hand(size: Size, usd: float) -> None:
+def test_the_sum_equals_the_calculation_by_hand(size: Size, usd: float) -> None:
     assert command.total(estimate.bill(size, KNOWN)) == pytest.approx(usd, rel=0.002)
 
 
-def test_what_the_report_adds_is_what_one_works_out_by_hand() -> None:
-    # 2,920 of 4 s of .5 GB: 0.0006 + 5,840 GB-s: 0.0973; 2,920 x 0.000005: 0.0146; an alarm: 0.10
+def test_the_cost_of_the_report_equals_the_calculation_by_hand() -> None:
+    # 2,920 requests: 0.0006; x 4 s x .5 GB = 5,840 GB-s: 0.0973; 2,920 PUTs: 0.0146; an alarm: 0.10
     assert estimate.report(KNOWN).usd == pytest.approx(0.2125, rel=0.002)
-    assert command.with_report(KNOWN) == "`Report=true` adds < 1 for function, bucket and alarm."
+    said = "`Report=true` adds < 1 USD a month for function, bucket and alarm."
+    assert command.with_report(KNOWN) == said
 
 
 @pytest.mark.parametrize(
     ("size", "usd"),
     [
-        (SMALL, 29.34),  # 730 x 0.04 + 0.10 + 304,167 x 1,024 = 0.311 GB x 0.12
-        (MEDIUM, 30.80),  # 6,083,333 x 2,048 = 12.46 GB
-        (LARGE, 47.99),  # 30,416,667 x 5,120 = 155.73 GB
+        # 730 hours: 29.20; an alarm: 0.10; 304,167 x 1,024 bytes = 0.311 GB x 0.12: 0.04
+        (SMALL, 29.34),
+        (MEDIUM, 30.80),  # 6,083,333 x 2,048 bytes = 12.46 GB
+        (LARGE, 47.99),  # 30,416,667 x 5,120 bytes = 155.73 GB
     ],
     ids=NAMES,
 )
-def test_what_a_stream_adds_is_what_one_works_out_by_hand(size: Size, usd: float) -> None:
+def test_the_cost_of_a_stream_equals_the_calculation_by_hand(size: Size, usd: float) -> None:
     assert estimate.stream(size, KNOWN).usd == pytest.approx(usd, rel=0.002)
 
 
-def test_what_feedback_costs_is_what_one_works_out_by_hand() -> None:
-    # 1,000,000 requests: 1.00; invocations: 0.20; 7 ms of 1 GB: 0.1167; 1,228 bytes of log: 0.614
+def test_the_cost_of_feedback_equals_the_calculation_by_hand() -> None:
+    # 1,000,000 requests: 1.00; invocations: 0.20; x 7 ms x 1 GB: 0.1167; x 1,228 bytes: 0.614
     assert estimate.feedback(1_000_000, KNOWN).usd == pytest.approx(1.931, rel=0.002)
-    said = "1,000,000 labels by `POST /feedback`, one in a request, cost 2."
+    said = "1,000,000 labels by `POST /feedback`, one in each request, cost 2 USD."
     assert command.with_feedback(KNOWN) == said
 
 
@@ -136,7 +145,7 @@ def test_every_price_has_a_unit_a_source_and_a_day(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
+def test_every_price_changes_a_sum(name: str) -> None:
     dearer = {**KNOWN, name: replace(KNOWN[name], usd=KNOWN[name].usd * 2)}
     sums = [
         [command.total(estimate.bill(size, known)) for size in SIZES]
@@ -146,8 +155,8 @@ def test_a_price_that_changes_changes_what_is_said(name: str) -> None:
     assert sums[0] != sums[1]
 
 
-def test_a_price_is_used_for_no_more_than_it_is_known_for() -> None:
-    with pytest.raises(UserError, match="knows the price only up to 10,240"):
+def test_a_quantity_for_which_no_price_is_known_is_an_error() -> None:
+    with pytest.raises(UserError, match="has the price only for up to 10,240"):
         estimate.log(replace(LARGE, predictions_a_day=200_000_000), KNOWN)
 
 
@@ -168,11 +177,10 @@ def of_type(kind: str) -> list[dict[str, Any]]:
 
 
 def metrics_of_alarms() -> int:
-    """Count the metrics of all alarms.
+    """Count the metrics of all alarms that every stack has.
 
-    An alarm has one metric. An alarm on a calculation counts each of its metrics, and a query
-    counts as one. Not counted are alarms on a user's own log groups, the report's, accuracy's, and
-    the stream's.
+    An alarm has one metric, or several if it is on a calculation. A query counts as one metric. The
+    conditions in `extra` belong to alarms that not every stack has.
     """
     extra = {"HasLogGroups", "MakesReports", "AlarmsOfAccuracy", "HasStream"}
     found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
@@ -186,7 +194,7 @@ def metrics_of_alarms() -> int:
 
 
 def custom_metrics() -> int:
-    """Count the names of the metrics that each function writes."""
+    """Count the different metrics of all functions, found in their code by name."""
     canary = (ROOT / "functions/monitor/monitor/canary_handler.py").read_text()
     names = {("canary", name) for name in re.findall(r'add_metric\(\s*"(\w+)"', canary)}
     names |= {("inference", name) for name in UNITS}
@@ -218,11 +226,11 @@ def custom_metrics() -> int:
     ],
     ids=["alarms", "custom metrics", "dashboards", "secrets", "days of log", "days of index"],
 )
-def test_what_is_counted_is_what_the_stack_has(counted: Callable[[], int], figure: int) -> None:
+def test_a_figure_equals_the_count_in_the_stack(counted: Callable[[], int], figure: int) -> None:
     assert counted() == figure
 
 
-def test_memory_and_schedule_are_the_templates() -> None:
+def test_memory_and_schedule_equal_the_template() -> None:
     for name, memory in estimate.MEMORY_GB.items():
         assert (
             RESOURCES[f"{name.capitalize()}Function"]["Properties"]["MemorySize"] == memory * 1024
@@ -259,13 +267,13 @@ def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
     assert len(written) == pytest.approx(estimate.API_LOG_BYTES, rel=0.05)
 
 
-def test_the_bytes_of_a_record_are_near_the_samples() -> None:
+def test_the_sample_record_is_as_long_as_the_measured_records() -> None:
     record = json.loads((ROOT / "events/record.prediction.json").read_text())
     assert 0.5 < len(json.dumps(record, separators=(",", ":"))) / estimate.INFERENCE_LOG_BYTES < 0.7
 
 
 @pytest.mark.parametrize("size", SIZES, ids=NAMES)
-def test_the_domain_is_one_that_the_template_makes_and_the_index_fits(size: Size) -> None:
+def test_the_template_can_make_the_domain_and_the_index_fits_into_it(size: Size) -> None:
     assert size.instance in KNOWN
     assert re.fullmatch(PARAMETERS["DomainInstanceType"]["AllowedPattern"], size.instance)
     assert size.instances in PARAMETERS["DomainInstanceCount"]["AllowedValues"]
@@ -280,19 +288,14 @@ def test_the_domain_is_one_that_the_template_makes_and_the_index_fits(size: Size
 @pytest.mark.parametrize(
     ("instances", "a_day", "gib", "least"),
     [
-        # 31 days x 1,686 bytes. Half of 98 GiB is usable: Linux takes 5 %, AWS 20 %, and 25 % stays
-        # free.
-        (
-            1,
-            1_000_000,
-            48.68,
-            98,
-        ),
-        (2, 1_000_000, 48.68, 98),  # stored twice, on two nodes
-        (4, 20_000_000, 486.8, 724),  # (486.8 + 20) / 0.7
+        # 1,000,000 documents a day x 31 days x 1,686 bytes = 48.68 GiB. Half of a disk is usable,
+        # because Linux takes 5 % and AWS 20 %, and 25 % must stay free.
+        (1, 1_000_000, 48.68, 98),
+        (2, 1_000_000, 48.68, 98),  # each document is stored twice, on two nodes
+        (4, 20_000_000, 486.8, 724),  # on large disks AWS takes only 20 GiB: (486.8 + 20) / 0.7
     ],
 )
-def test_the_disk_is_what_one_works_out_by_hand(
+def test_the_disk_equals_the_calculation_by_hand(
     instances: int, a_day: int, gib: float, least: int
 ) -> None:
     size = replace(LARGE, instances=instances, predictions_a_day=a_day)
@@ -320,7 +323,7 @@ def test_the_command_shows_every_size(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
-def test_a_size_of_ones_own_is_worked_out_as_the_others_are(
+def test_a_users_own_size_is_calculated_like_the_three_sizes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     medium = SIZES[1]
@@ -338,7 +341,7 @@ def test_a_size_of_ones_own_is_worked_out_as_the_others_are(
     shown = capsys.readouterr().out
     assert "own: 1,000,000 predictions a day" in shown
     assert command.dollars(command.total(estimate.bill(medium, KNOWN))) in shown
-    assert f"at least {estimate.least_volume_gib(medium)} GiB a node" in shown
+    assert f"needs a disk of at least {estimate.least_volume_gib(medium)} GiB" in shown
 
 
 @pytest.mark.parametrize(
@@ -351,14 +354,14 @@ def test_a_size_of_ones_own_is_worked_out_as_the_others_are(
         ),
     ],
 )
-def test_a_size_that_cannot_be_is_refused(
+def test_an_invalid_size_is_refused(
     given: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.main(given) == 1
     assert sentence in capsys.readouterr().err
 
 
-def test_prices_that_cannot_be_read_are_said(
+def test_unreadable_prices_are_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nothing() -> dict[str, Price]:
@@ -369,6 +372,8 @@ def test_prices_that_cannot_be_read_are_said(
     assert capsys.readouterr().err == "python -m cost: prices.toml: a reason\n"
 
 
-def test_the_table_in_the_documents_is_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_has_the_table_that_the_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert command.main(["--markdown"]) == 0
     assert capsys.readouterr().out in (ROOT / "docs/deploy.md").read_text()

@@ -1,4 +1,4 @@
-"""The story judges its own results: some fulfil an expectation, and others do not."""
+"""Tests the story: which results fulfil an expectation, its table, and its texts."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ LASTS = Seen(0, 0, "notice", ("pass",), None)
         (Expected.CANARY, [FAILS]),
     ],
 )
-def test_an_expectation_is_fulfilled_by_its_own_results_alone(
+def test_an_expectation_is_fulfilled_only_by_the_right_results(
     expected: Expected, good: list[Seen]
 ) -> None:
     several = [NOTHING, NOTICE, SILENT, HALF, FAILS, LASTS]
     assert [seen for seen in several if fulfilled(expected, seen)] == good
 
 
-def test_the_table_says_what_came_and_whether_it_should_have() -> None:
+def test_the_table_shows_the_result_and_whether_it_was_expected() -> None:
     one = Situation("a launch", 12, Expected.SILENT)
     assert table([(one, SILENT), (one, FAILS)]) == [
         (
             "a launch",
             "12 h",
-            "a silent notice",
+            "a silenced notice",
             "2 notices after 6 h, 2 silenced, last notice",
             "A title",
             "yes",
         ),
-        ("a launch", "12 h", "a silent notice", "no notice, last ok, the canary fails", "", "NO"),
+        ("a launch", "12 h", "a silenced notice", "no notice, last ok, the canary fails", "", "NO"),
     ]
 
 
@@ -63,14 +63,14 @@ def test_the_story_expects_each_result_and_has_texts_for_each_situation() -> Non
 
 
 @pytest.mark.parametrize("kind", texts.KINDS)
-def test_made_texts_are_many_and_the_same_each_time(kind: str) -> None:
+def test_generated_texts_vary_and_are_repeatable(kind: str) -> None:
     found = texts.made(kind, 600, chance())
     assert found == texts.made(kind, 600, chance())
     assert len(set(found)) > 200
     assert all(text.strip() for text in found)
 
 
-def test_texts_of_a_folder_come_first_and_a_folder_without_them_is_one_sentence(
+def test_texts_are_read_from_the_folder_and_only_usual_texts_must_be_there(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(UserError, match=r"usual\.txt is not there"):
@@ -83,7 +83,7 @@ def test_texts_of_a_folder_come_first_and_a_folder_without_them_is_one_sentence(
     assert len(texts.read(tmp_path, "launch", 5, chance())) == 5
 
 
-def test_swapped_labels_keep_their_probabilities_apart() -> None:
+def test_swapped_exchanges_the_first_two_labels_and_their_probabilities() -> None:
     prediction = {"label": "a", "score": 0.7, "probability": {"a": 0.7, "b": 0.2, "c": 0.1}}
     assert swapped(prediction) == {
         "label": "b",
