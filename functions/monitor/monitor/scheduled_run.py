@@ -266,7 +266,7 @@ def _grown(
     days: float,
     streams: int,
 ) -> tuple[Accepted | None, Choice]:
-    """Return the baseline to use, which may have grown, and its row of the table in false_alarm_table.py.
+    """Return the baseline to use, which may have grown, and its row of false_alarm_table.json.
 
     A baseline grows only in the first hour of a day. Several runs start in that hour, so a later
     run can do what a failed run did not.

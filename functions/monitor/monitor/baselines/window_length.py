@@ -14,8 +14,9 @@ from monitor.summaries.summary import Summary
 from monitor.summaries.windows import DAY, HOUR, cut, stack
 
 WINDOWS: Final = 72  # a baseline with fewer windows is provisional
-# A window should be worth this many independent rows, because the rates of false notices (dial.py)
-# were measured with such windows. A window is worth its rows divided by `deff`, the design effect.
+# A window should be worth this many independent rows, because the rates of false notices
+# (false_alarm_table.py) were measured with such windows. A window is worth its rows divided by
+# `deff`, the design effect.
 INDEPENDENT: Final = 150
 ALIKE: Final = 1.25  # up to this deff, rows count as independent, and LEAST rows are enough
 LEAST: Final = 100

@@ -40,8 +40,8 @@ class Profile:
     - `caps` holds the cap of each capped component.
     - `labels` and `flags` count rows by value.
     - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.
-    - `limits` holds the threshold of each strange field (strange.py), and `strange` counts the rows
-      of each kind.
+    - `limits` holds the threshold of each strange field (strange_rows.py), and `strange` counts the
+      rows of each kind.
     """
 
     id: str

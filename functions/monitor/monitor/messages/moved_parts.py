@@ -1,7 +1,7 @@
 """Describes the parts of signals that moved, each by a number, its usual value and its extreme.
 
 A `Measure` computes the number from summaries. It also has the search that computes the same number
-from predictions, so that `monitor.where` can split the number by version or script.
+from predictions, so that `locate_change.py` can split the number by version or script.
 """
 
 from __future__ import annotations
