@@ -14,7 +14,7 @@ from cost.prices import Price
 
 HOURS: Final = 730  # the hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-# Bytes of log and traffic. AWS may mean 2**30 by a GB, but this definition gives the higher cost.
+# The bytes of a GB of log or traffic. AWS may count 2**30, but this number gives the higher cost.
 GB: Final = 10**9
 GIB: Final = 2**30
 
@@ -102,7 +102,7 @@ SECRETS: Final = 2
 # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html
 LINUX_SHARE: Final = 0.05
 SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # AWS reserves the smaller of the two on each node
-FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports that less is free
+FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports if a smaller share is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +257,8 @@ def stream(size: Size, prices: dict[str, Price]) -> Line:
 def feedback(labels: int, prices: dict[str, Price]) -> Line:
     """Return the additional cost of labels by POST /feedback, one in each request.
 
-    Each label costs a request, an invocation, its log lines, and a millisecond each of the shipper
-    and of the monitor. In a batch of 100, a label costs about a tenth of this.
+    The cost of a label consists of a request, an invocation, its log lines, and a millisecond each
+    of the shipper and of the monitor. In a batch of 100, a label costs about a tenth of this.
     """
     lines = FEEDBACK_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     seconds = labels * (FEEDBACK_MS + SHIPPER_MS_A_LINE + FEEDBACK_JOIN_MS) / 1000

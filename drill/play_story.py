@@ -44,7 +44,7 @@ from tools.errors import UserError
 
 HOUR: Final = 3600
 AN_HOUR: Final = 120  # predictions an hour in usual traffic, averaged over a day
-CYCLE: Final = 0.5  # in the busiest hour there are more predictions, by this share of the average
+CYCLE: Final = 0.5  # the busiest hour has 1 + CYCLE times the average number of predictions
 EACH: Final = 600  # texts of each kind except the usual kind
 USUAL: Final = 3000  # texts of the usual kind
 AT_ONCE: Final = 64  # sentences in a request
@@ -62,7 +62,7 @@ Pools = Mapping[str, Sequence[Record]]
 
 @dataclass(slots=True)
 class Clock:
-    """The present time of the story, in seconds since 1970. The page uses it as its time."""
+    """The present time of the story, in seconds since 1970, which the page takes as its time."""
 
     now: float
 

@@ -22,10 +22,10 @@ class Expected(StrEnum):
 class Situation:
     """Some hours of traffic.
 
-    A share of the predictions is replaced. The share changes from `share[0]` at the beginning to
-    `share[1]` at the end. The replaced predictions are about texts of the kind `kind`. They come
-    from the model version `version` if it is given, and have exchanged labels if `swapped`.
-    `volume` multiplies the traffic. If `announced`, messages are silenced.
+    Other predictions replace a share of the usual predictions. The share is `share[0]` at the
+    beginning and `share[1]` at the end. The other predictions have texts of the kind `kind`. If
+    `version` is given, that version of the model made them. If `swapped`, their labels are
+    exchanged. `volume` multiplies the traffic. If `announced`, messages are silenced.
     """
 
     name: str

@@ -58,7 +58,7 @@ class Direct(NamedTuple):
     """The needs of a rate if CloudWatch invokes the shipper for each payload.
 
     `payloads` is the number of payloads a second. `concurrency` is the number of invocations at
-    once. `usd` are the dollars of a month.
+    once. `usd` is the cost in dollars a month.
     """
 
     payloads: float
@@ -71,8 +71,8 @@ class Kinesis(NamedTuple):
     """The needs of a rate with a Kinesis stream before the shipper.
 
     `bytes` is the number of bytes a second into the stream, and `shards` its number of shards.
-    `concurrency` is the number of invocations at once. `usd` are the dollars of a month, with those
-    of the stream.
+    `concurrency` is the number of invocations at once. `usd` is the cost in dollars a month,
+    including the stream.
     """
 
     bytes: float
@@ -253,7 +253,7 @@ def _out_of_a_shard(way: Way) -> float:
 
 
 def _lambda(invocations: float, seconds: float, prices: Mapping[str, Price]) -> float:
-    """Return the dollars of a month with `invocations` a second that take `seconds` each."""
+    """Return the dollars a month for `invocations` a second that take `seconds` each."""
     count = invocations * MONTH_SECONDS
     return prices["lambda_request"].cost(count) + prices["lambda_gb_second"].cost(
         count * seconds * estimate.MEMORY_GB["shipper"]

@@ -1,7 +1,7 @@
 """Starts a stack for the soak, plays episodes, and counts the events in the index.
 
 An episode is a number of events and a fault that happens meanwhile (faults.py). The stack has two
-front doors, by which events reach a shipper (doors.py).
+front doors, by which events reach a shipper (front_doors.py).
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _ensure(rate: float, capacity: Capacity) -> None:
 def measured(parts: Stack, events: int) -> Capacity:
     """Send events at once, and measure how fast they are indexed.
 
-    The server is started again before, because a server is slower at first, as after an outage.
+    The server is restarted first, so that it is as slow as it is after an outage.
     """
     parts.put(events // 4)  # starts the functions
     parts.drain()

@@ -50,7 +50,8 @@ TOLD: Final = 20  # the most names of streams in a heartbeat line
 class Run:
     """The result of a run.
 
-    - `streams` counts the streams to judge, and `not_judged` names the streams beyond this number.
+    - `streams` counts the streams to judge. `not_judged` names the streams that are not judged,
+      because a run judges only the largest streams.
     - `slots` counts the slots that were read.
     - `words` counts the judged streams by their verdict against the baseline.
     - `inaccurate` counts the streams with a version whose known accuracy is too low.
@@ -144,7 +145,7 @@ def run(
             report.defects[report.problems[-1]] = problem
             report.failed += 1
             if before and known.get("untold"):
-                with suppress(Conflict):  # another run told them as well
+                with suppress(Conflict):  # another run logged them too
                     store.put_state(stream, known | {"untold": []}, before.version)
             continue
         written = [line for found, message in told for line in lines(found, choice, message)]
@@ -211,7 +212,7 @@ def _tell(
     for line in written:
         tell(line)
     if untold:
-        with suppress(Conflict):  # another run told them again meanwhile
+        with suppress(Conflict):  # another run logged them too
             store.put_state(stream, content | {"untold": []}, version)
 
 

@@ -75,9 +75,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def own_index(stack: str) -> str:
     """Return the name of the index for a stack's summaries, baselines and decisions.
 
-    The name of an index of predictions begins with a prefix that has no dot and ends with a dash.
-    This name cannot begin so. The index template and the retention policy of the predictions
-    therefore do not apply to this index.
+    The name of a prediction index begins with a prefix that has no dot and ends with a dash. The
+    name of this index has no dash before its first dot, so it cannot begin with such a prefix. The
+    index template and the retention policy of predictions therefore do not apply to this index.
     """
     return f"monitor.{stack.lower()}"
 

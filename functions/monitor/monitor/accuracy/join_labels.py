@@ -1,8 +1,8 @@
 """Joins labels to predictions by the prediction's id.
 
-Labels and predictions are documents in the daily indices of a stack, and are not changed. If a
-label's prediction is found, both are written as one joined record (joined_record.py) into the monitor's
-own index.
+Labels and predictions are documents in the daily indices of a stack, and are not changed. If the
+prediction of a label is found, both are written as one joined record (joined_record.py) into the
+monitor's own index.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Reason(StrEnum):
     UNLIKE = "the prediction has no single label"
     OTHER = "the prediction is of another model or log group"
     LABEL = "the model does not have this label"
-    MALFORMED = "prediction_id, label or identifier is missing, too long, or no text or number"
+    MALFORMED = (
+        "prediction_id, label or identifier is missing, too long, or neither text nor number"
+    )
     SUPERSEDED = "a later label with the same prediction and identifier is already joined"
 
 

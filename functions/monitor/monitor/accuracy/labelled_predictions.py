@@ -1,7 +1,7 @@
 """Counts the labels of a stream's predictions by one search over joined records.
 
-A joined record is a label and its prediction (joined_record.py). The monitor's index has joined records
-and the summaries of all predictions, so the same search also counts all predictions.
+A joined record is a label and its prediction (joined_record.py). The monitor's index has joined
+records and the summaries of all predictions, so the same search also counts all predictions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from monitor.summaries.store import Kind
 from monitor.summaries.summary import Stream
 from monitor.summaries.windows import DAY
 
-DAYS: Final = 30  # labels of predictions of so many last days are counted
+DAYS: Final = 30  # labels are counted if their predictions are of the last 30 days
 SPAN: Final = DAYS * DAY
 VERSIONS: Final = 20  # the most versions in an answer
 LABELS: Final = 20  # the most labels in a table of confusion

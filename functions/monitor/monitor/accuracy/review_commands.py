@@ -99,10 +99,10 @@ def described(version: str, labelled: Labelled) -> Iterator[str]:
             yield f"{which}: {one.right:,} of {one.labelled:,} right, {share}{foreseen}"
     for right, row in sorted(labelled.confusion.items()):
         several = (f"{predicted} {count:,}" for predicted, count in sorted(row.items()))
-        yield f"where {right} is right, the model said: {', '.join(several)}"
+        yield f"answers where {right} is right: {', '.join(several)}"
     for edge, one in sorted(labelled.bins.items()):
-        share = f"{one.share or 0:.2f} of {one.labelled:,} right"
-        yield f"scores from {edge / 100:.2f}: mean {one.score or 0:.2f}, {share}"
+        share = f"{one.right:,} of {one.labelled:,} right, {one.share or 0:.2f}"
+        yield f"scores from {edge / 100:.2f}: mean score {one.score or 0:.2f}, {share}"
 
 
 def _rows(context: Context, stream: Stream, span: tuple[int, int]) -> Iterator[Row]:

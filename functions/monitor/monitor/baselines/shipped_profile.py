@@ -1,6 +1,6 @@
 """Reads the profile of the model with which this stack was built.
 
-In the built package the profile lies next to this module. In the repository it lies in the folder
+In the built package the profile is in the folder `monitor`. In the repository it is in the folder
 of the model.
 """
 

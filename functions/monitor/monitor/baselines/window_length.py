@@ -27,9 +27,9 @@ SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)  # rows of a window
 class Plan:
     """A plan: windows of `rows` predictions that last at most `longest` seconds.
 
-    The days for which the plan was made give `windows` windows. A baseline of them is `armed` if
-    there are at least 72, each worth 150 independent rows. `deff` is the design effect. 72 windows
-    take `days` days of such traffic.
+    `windows` is the number of windows in the days for which the plan was made. A baseline of these
+    windows is `armed` if there are at least 72, each worth 150 independent rows. `deff` is the
+    design effect. `days` is the number of days of such traffic that give 72 windows.
     """
 
     rows: int
@@ -82,10 +82,10 @@ def plan(slots: Sequence[Summary]) -> Plan:
 
 
 def _shortest(slots: Sequence[Summary], longest: int, deff: float = 1.0) -> tuple[float, int, int]:
-    """Return the design effect, the smallest sufficient size of a window, and how many there are.
+    """Return the design effect, the smallest sufficient size of a window, and the windows' number.
 
     The size is in rows. If no size suffices, size and number are 0. The design effect is the last
-    one that could be measured, or `deff` if none could.
+    one that could be measured, or `deff` if none could be measured.
     """
     for rows in SIZES:
         windows = cut(slots, rows=rows, at_most=longest).full

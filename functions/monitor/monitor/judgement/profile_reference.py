@@ -35,8 +35,9 @@ class Profile:
     """The statistics of the reference rows: the validation texts of the model.
 
     - `rows` is the number of reference rows.
-    - `centre` and `deviation`, shape (p,), and `covariance`, shape (p, p), are those of the p
-      components `names`, over rows.
+    - `names` are the p components.
+    - `centre` is their mean over the rows, and `deviation` their standard deviation, both of shape
+      (p,). `covariance` is their covariance, of shape (p, p).
     - `caps` holds the cap of each capped component.
     - `labels` and `flags` count rows by value.
     - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.

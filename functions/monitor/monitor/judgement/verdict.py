@@ -40,7 +40,7 @@ def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
 def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
     """Return the positions of the windows with which a notice begins.
 
-    A notice begins with window number `in_a_row` of each unbroken series of unusual windows.
+    In each unbroken series of unusual windows, this is window number `in_a_row`, counted from 1.
     """
     found, run = [], 0
     for at, one in enumerate(unusual):

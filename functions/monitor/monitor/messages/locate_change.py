@@ -1,8 +1,8 @@
 """Locates a change: splits the number that moved by version, script and a keyword field.
 
-A part of the traffic has a share of the change: its rows x (its value - the usual value), divided
-by the same product for all rows. Functions with the parameter `search` send searches. All other
-functions only build searches or read answers.
+The share of the change that belongs to a part of the traffic is: rows of the part x (value of the
+part - usual value), divided by the same product for the whole traffic. Functions with the parameter
+`search` send searches. All other functions only build searches or read answers.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ VALUES: Final = 10  # the most values of an attribute in an answer
 MORE: Final = 0.2
 LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
 EARLIER: Final = 7 * DAY  # a value is new if no prediction in this time before the change has it
-DEPLOYED: Final = 30 * DAY  # deployments are looked for in this time
-PASSES: Final = 2 * HOUR  # canary results are looked for in this time before the window's end
-SAMPLE: Final = 200  # predictions of each shard from whose texts words are taken
-EARLIER_SAMPLE: Final = 1000  # predictions of each shard in whose texts these words are counted
+DEPLOYED: Final = 30 * DAY  # older deployments are not looked for
+PASSES: Final = 2 * HOUR  # canary results that are older than the window's end by this are ignored
+SAMPLE: Final = 200  # words are taken from so many predictions of each shard
+EARLIER_SAMPLE: Final = 1000  # these words are counted in so many earlier predictions of each shard
 CANDIDATES: Final = {
     "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
 }

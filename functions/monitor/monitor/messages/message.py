@@ -26,8 +26,8 @@ SUBJECT: Final = 100  # the most ASCII characters of a subject that SNS accepts
 NAME: Final = 60  # a name from the records is cut to so many characters
 MOST: Final = 0.5  # a source with at least this share of the change explains the change
 NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
-EARLIER: Final = HOUR  # a deployment so long before the first unusual window may be the cause
-BUSY: Final = 2.0  # so many times the usual traffic get a hint
+EARLIER: Final = HOUR  # a deployment up to an hour before the first unusual window may be the cause
+BUSY: Final = 2.0  # the message has a hint if there is at least twice the usual traffic
 DIGEST: Final = 5  # lines of numbers in a digest
 # Components that do not depend on the model: if they move, the texts themselves changed.
 INPUT: Final = (
@@ -42,7 +42,7 @@ FUNCTIONS: Final = "/aws/lambda/"  # the name of a function's log group begins w
 # the records and could be anything.
 NAMED: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NUMBER: Final = re.compile(r"[0-9]{1,10}")
-PREDICTIONS: Final = "prediction-monitor-predictions"  # the installer's id, see `links`
+PREDICTIONS: Final = "prediction-monitor-predictions"  # the beginning of the dashboard's id
 NOTICES: Final = (Change.BEGINS, Change.SPREADS)
 ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)  # the advice depends on the evidence
 DATED: Final = (*ADVISED, Change.RECOVERS, Change.REPLACED, Change.AGREES)
@@ -140,7 +140,7 @@ class Moved:
 
     @property
     def up(self) -> bool:
-        """Whether the number is at least the usual one, or no usual one is known."""
+        """Whether the number is not below the usual number. True if the usual one is not known."""
         return self.usual is None or self.now >= self.usual
 
     def sentence(self) -> str:
@@ -234,7 +234,8 @@ class Facts:
 
     - `unread` has the reason for each fact that could not be read, by the name of its field.
     - `hourly` and `score` are pairs of the present and the usual value.
-    - `towards` are texts that the texts of the window resemble, and `words` are typical of them.
+    - `towards` are golden sentences that the texts of the window resemble more than usual, and
+      `words` are typical words of the window.
     - `estimate` is the estimated accuracy of the window. `unlike` says that accuracy is not
       estimated because the window is unlike the model's profile.
     - `known` counts labels of predictions of the last thirty days.

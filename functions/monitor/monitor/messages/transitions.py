@@ -68,10 +68,10 @@ class Transition:
 class Compared:
     """The last comparisons of a version with another version.
 
-    `unusual` and `usual` count the unusual and usual comparisons in a row at the end; one of them
-    is 0. `since` is the beginning of the first unusual comparison, and `until` the end of the last
-    comparison, in seconds since 1970. `told` is the signal of the message that people got about the
-    difference, or empty.
+    `unusual` counts the unusual comparisons after the last usual comparison, and `usual` the usual
+    comparisons after the last unusual one. `since` is the beginning of the first unusual
+    comparison, and `until` the end of the last comparison, in seconds since 1970. `told` is the
+    signal in the message that people got about the difference, or empty.
     """
 
     unusual: int = 0

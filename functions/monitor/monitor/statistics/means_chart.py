@@ -1,8 +1,9 @@
 """A control chart of the means of windows.
 
 The chart computes Hotelling's T²: the distance of a window's means from the baseline's means,
-measured by the covariance between the baseline's windows (Hotelling 1947). The limit is the one for
-a future observation (Montgomery, Introduction to Statistical Quality Control, 11.3).
+measured by the covariance between the baseline's windows (Hotelling 1947). The limit of the chart
+is the limit for a future observation (Montgomery, Introduction to Statistical Quality Control,
+11.3).
 
 The covariance between windows is valid even if the predictions of a window depend on each other. A
 test that assumes independent predictions would call hundreds of times too many windows unusual when
@@ -275,11 +276,12 @@ def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, flo
 
 
 def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
-    """Return the design effect: the variance of a window's mean, over that for independent rows.
+    """Return the design effect of windows, at least 1.
 
-    The result is the mean over the components, at least 1. It is computed from the differences of
-    windows that are 24 hours apart, because a daily cycle does not affect these differences. If
-    there are fewer than ten such pairs of windows, it is computed from the variance of all windows.
+    It is the variance of a window's mean, divided by the variance that it would have with
+    independent rows. The result is the mean over all components. It is computed from differences
+    between windows that are 24 hours apart, because a daily cycle does not affect these. If there
+    are fewer than ten such pairs of windows, it is computed from the variance of all windows.
 
     The exact value tr(Σ⁻¹ S n) / p would need sums of products, which summaries do not have. The
     result is 15 to 25 % larger, so windows are planned somewhat larger than necessary.

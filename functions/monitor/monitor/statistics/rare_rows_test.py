@@ -33,7 +33,7 @@ class Rare:
     windows: int
 
     def judge(self, counts: Array, rows: Array) -> tuple[Array, Array]:
-        """Return the one-sided p of each kind in each window, and its share above `rate`.
+        """Return, for each kind in each window, the one-sided p, and its share minus `rate`.
 
         `counts` and both results have the shape (windows, kinds). `rows` has the shape (windows,).
         """

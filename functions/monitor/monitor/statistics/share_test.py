@@ -1,4 +1,4 @@
-"""Tests whether a window's rows are shared among groups as the baseline's rows are.
+"""Tests whether the shares of groups in a window differ from their shares in the baseline.
 
 Groups are, for example, labels. The test is a scaled chi-squared test for clustered samples, after
 Rao and Scott (1981, "The analysis of categorical data from complex sample surveys"). Its scale
@@ -89,9 +89,9 @@ def _heavy(ratio: Array, degrees: int, spread: float) -> Array:
     """Return the p of `ratio`, a statistic divided by its mean.
 
     `spread` is the variance of the statistic divided by its squared mean. The F distribution is
-    used, with `degrees` degrees of freedom in the numerator. Those in the denominator are chosen so
-    that the distribution has this spread. If a chi-squared distribution has at least this spread,
-    it is used in place of the F distribution.
+    used, with `degrees` degrees of freedom in the numerator. The degrees of freedom in the
+    denominator are chosen so that the distribution has this spread. If a chi-squared distribution
+    has at least this spread, it is used in place of the F distribution.
     """
     over = spread * degrees - 2
     if over <= 1e-6:

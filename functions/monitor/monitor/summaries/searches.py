@@ -18,7 +18,7 @@ VALUES: Final = 50  # the most flags, and the most scripts, in an answer
 # refuses an answer with more than 65,535.
 PAGE: Final = 30
 SPAN: Final = 8 * SLOT  # seconds of predictions that one search reads
-NOTHING_ABOVE: Final = 1e-9  # the only share below this number is exactly 0
+NOTHING_ABOVE: Final = 1e-9  # no share lies between 0 and this number
 
 SEVERAL: Final = {"stream": "@log_group", "model": "model.name"}
 PARTS: Final = {

@@ -81,7 +81,7 @@ class Cut:
 def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: int = DAY) -> Cut:
     """Join slots to consecutive windows that do not overlap, beginning with the first slot.
 
-    A window ends with the slot with which it has at least `rows` predictions and lasts at least
+    A window ends with the first slot that gives it at least `rows` predictions and at least
     `at_least` seconds. A window that would last longer than `at_most` seconds ends with too few
     predictions. Slots of several versions with the same start belong to the same window.
     """
