@@ -268,7 +268,7 @@ def feedback(labels: int, prices: dict[str, Price]) -> Line:
         + prices["lambda_gb_second"].cost(seconds * MEMORY_GB["inference"])
         + prices["log_gb"].cost(labels * lines / GB)
     )
-    return Line("Feedback", f"{labels:,} labels, one in a request", usd)
+    return Line("Feedback", f"{labels:,} labels, one in each request", usd)
 
 
 def _function(name: str, invocations: float, milliseconds: float, prices: dict[str, Price]) -> Line:

@@ -255,7 +255,7 @@ STORIES = (
         (
             "Version 2 gives other answers than version 1 on the same traffic",
             "more answers are spam",
-            "If it is meant to",
+            "If this is intended",
         ),
         hours=8,
     ),

@@ -78,7 +78,7 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
     assert found.subject == "Notice: roll back - prediction-monitor minilm-cola"
     assert found.text == (
         "NOTICE: the predictions of minilm-cola in /aws/lambda/classifier changed. 3 windows in a "
-        "row are unusual, the last 2026-11-20 11:00 to 12:00 UTC, 812 predictions.\n"
+        "row are unusual. The last one: 2026-11-20 11:00 to 12:00 UTC, 812 predictions.\n"
         "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts "
         "did not change.\n"
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
@@ -206,7 +206,7 @@ def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -
     ("known", "action", "said"),
     [
         ({"moved": (LABEL,), "beside": True}, "roll back", "than version 1 on the same traffic"),
-        ({"moved": (LABEL,)}, "roll back", "on texts that did not change. If it is meant to"),
+        ({"moved": (LABEL,)}, "roll back", "on texts that did not change. If this is intended"),
         ({"moved": (WORDS,), "beside": True}, "wait until morning", "get different texts"),
         ({"moved": (WORDS,)}, "wait until morning", "changed since the baseline of version 1"),
         ({"moved": (WORDS,), "canary": FAILS}, "roll back", "The canary fails"),

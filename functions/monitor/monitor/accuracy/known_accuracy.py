@@ -211,8 +211,8 @@ def _finding(
 
 def _sentence(version: str, labelled: Labelled, card: Card | None, *, low: bool) -> str:
     one, (least, most) = labelled.known, labelled.known.interval
-    said = [f"Version {version or 'none'}: {one.right:,} of {one.labelled:,} labels are right:"]
-    said.append(f"{one.share or 0:.3f} ({least:.3f} to {most:.3f}).")
+    said = [f"Version {version or 'none'}: {one.right:,} of {one.labelled:,} labelled predictions"]
+    said.append(f"are right: {one.share or 0:.3f} ({least:.3f} to {most:.3f}).")
     if not labelled.random:
         said.append(NOT_RANDOM)
     if one.labelled < ENOUGH:

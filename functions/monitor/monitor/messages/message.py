@@ -61,8 +61,8 @@ SUBJECTS: Final = {
 }
 HEADLINES: Final = {
     Change.BEGINS: (
-        "NOTICE: the predictions of {who} changed. {facts.in_a_row} windows in a row are unusual, "
-        "the last {span}."
+        "NOTICE: the predictions of {who} changed. {facts.in_a_row} windows in a row are unusual. "
+        "The last one: {span}."
     ),
     Change.SPREADS: (
         "NOTICE, ONE SIGNAL MORE: the predictions of {who} now changed in another way too, {span}."
@@ -79,7 +79,7 @@ HEADLINES: Final = {
     ),
     Change.DIFFERS: (
         "VERSION DIFFERS: version {facts.newer} of {who} gives other answers than version "
-        "{facts.older}. {facts.in_a_row} windows in a row are unusual, the last {span}."
+        "{facts.older}. {facts.in_a_row} windows in a row are unusual. The last one: {span}."
     ),
     Change.AGREES: (
         "VERSION AGREES AGAIN: version {facts.newer} of {who} answers like version {facts.older}, "
@@ -381,7 +381,7 @@ def _of_two_versions(facts: Facts) -> tuple[Action, str]:
         return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
     same = "the same traffic" if facts.beside else "texts that did not change"
     said = f"Version {newer} gives other answers than version {older} on {same}."
-    meant = f"If it is meant to, do nothing now, and accept a baseline of version {newer}."
+    meant = f"If this is intended, do nothing now, and accept a baseline of version {newer}."
     return Action.ROLL_BACK, f"{said} {meant}"
 
 
