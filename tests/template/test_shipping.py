@@ -319,7 +319,7 @@ def test_the_mapping_reads_all_of_the_stream_and_keeps_failed_batches(stack: Sta
     assert stack.properties("ShipperFunction")["Timeout"] == 900
 
 
-def test_retries_last_longer_than_lines_and_lines_are_given_up_before_they_expire() -> None:
+def test_lines_are_given_up_before_they_expire_and_before_the_retries_end() -> None:
     """An outage that is shorter than the maximum age must put nothing into the bucket.
 
     While the server cannot be reached, a try takes the shipper's whole time, without the seconds
