@@ -4,9 +4,9 @@ It measures only the model's session, on one thread and with one text at a time.
 the text into word pieces is not counted. The figures are medians of many short rounds, in processor
 time, so that other work on the machine disturbs few of them.
 
-Both models are measured in each round, one after the other, and each is called a few times before
-it is measured: the models push each other's weights out of the processor's cache, but a function
-has one model and calls it again and again.
+In each round, each model is called a few times before it is measured. Otherwise its weights would
+not be in the processor's cache, because the other model has just run. A function has only one
+model, whose weights stay in the cache.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TARGETS: Final = {
     12: Target("≥", 1.8), 30: Target("≥", 1.9), 128: Target("≥", 1.9),
 }  # fmt: skip
 ROUNDS: Final = 51
-WARM_UP: Final = 5  # calls
+WARM_UP: Final = 5  # calls before each measurement
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
