@@ -1,1 +1,1 @@
-"""Labels that arrive later: joined to predictions, turned into accuracy and its messages."""
+"""Joins right labels to predictions, computes the accuracy, and composes messages about it."""

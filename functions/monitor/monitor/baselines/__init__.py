@@ -1,1 +1,1 @@
-"""Baselines: what they hold, how a proposed one is checked, and how one is put into use."""
+"""Computes baselines from past days, checks proposed baselines, and puts baselines into use."""

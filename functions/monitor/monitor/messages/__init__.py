@@ -1,1 +1,1 @@
-"""Turns findings into few messages to people, and sends each message once."""
+"""Composes messages to people about findings, and sends each message once."""

@@ -40,7 +40,8 @@ NUMBERS: Final = (
 class Golden:
     """The id of the model's profile, the signatures of its golden sentences, and its card.
 
-    The keys of `signatures` are the sentences. `card` is None if the card states no accuracy.
+    Golden sentences are texts with the answers that the model gave when it was made. The keys of
+    `signatures` are these texts. `card` is None if the card states no accuracy.
     """
 
     profile: str = ""

@@ -41,9 +41,9 @@ def announce(
 ) -> tuple[Episode, Told]:
     """Return the episode after the findings, and each finding with the fields of its message.
 
-    The episode says which messages people got so far. `accuracy` is the known accuracy, which a
-    message shows next to the estimated accuracy. If a message has the field `silenced`, it must not
-    be sent. The field has the reason.
+    An episode says which messages people got about the stream so far. `accuracy` is the known
+    accuracy, which a message shows next to the estimated accuracy. A message with the field
+    `silenced` must not be sent. This field has the reason.
     """
     told: Told = []
     for finding in findings:
@@ -54,7 +54,7 @@ def announce(
             finding,
             in_a_row=choice.row.in_a_row,
             silenced=silence is not None,
-            odd=accepted is not None and _odd(finding, accepted),
+            odd=accepted is not None and _not_comparable(finding, accepted),
         )
         said = (
             _message(
@@ -77,7 +77,7 @@ def announce(
     return episode, told
 
 
-def _odd(finding: Finding, accepted: Accepted) -> bool:
+def _not_comparable(finding: Finding, accepted: Accepted) -> bool:
     """Return whether a finding refers to a baseline that is not comparable.
 
     A baseline is not comparable with a weekday that it does not have. A provisional baseline is not

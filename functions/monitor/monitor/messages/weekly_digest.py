@@ -32,7 +32,8 @@ def due(
 ) -> tuple[Episode, tuple[int, int] | None]:
     """Return the next episode, and the start and end of the week whose digest is due, or None.
 
-    All times are in seconds since 1970. The first digest of a new stream is due on the next Monday.
+    An episode says which messages people got about the stream so far. The times are in seconds
+    since 1970. The first digest of a new stream is due on the next Monday.
     """
     monday = (now - MORNING - MONDAY) // WEEK * WEEK + MONDAY
     if episode.digest == monday:

@@ -1,4 +1,7 @@
-"""Joins fine bins, and rare labels, into the few groups that a chi-squared test compares."""
+"""Joins fine bins, and rare labels, into the few groups that a chi-squared test compares.
+
+A code is the number of a fine bin (bins.py).
+"""
 
 from __future__ import annotations
 

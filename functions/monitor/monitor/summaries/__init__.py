@@ -1,1 +1,1 @@
-"""The numbers that the monitor keeps of predictions: read, stored and joined to windows."""
+"""Reads and stores summaries, which count predictions, and joins them to windows."""
