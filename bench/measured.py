@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 from uuid import uuid4
 
-from bench.context import Context
+from bench.lambda_context import Context
 from bench.lines import GROUP
 
 Call = Callable[[Any], int]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
-from bench.context import Context
+from bench.lambda_context import Context
 
 
 def main(sentences: Iterable[str]) -> None:

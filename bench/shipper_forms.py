@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from opensearchpy import RequestsHttpConnection
 
-from bench.context import Context
+from bench.lambda_context import Context
 from bench.lines import GROUP
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget

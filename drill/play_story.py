@@ -38,8 +38,8 @@ from monitor.messages.muting import Silence
 from monitor.scheduled_run import fill, in_use, run
 from monitor.summaries.store import Kind, Store
 from monitor.summaries.summary import Stream
+from report.page_words import answer
 from report.read import read, span
-from report.words import answer
 from tools.errors import UserError
 
 HOUR: Final = 3600

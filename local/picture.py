@@ -1,7 +1,7 @@
-"""Draw docs/view.svg, a picture of the view of `make serve`, from docs/view.json.
+"""Draw docs/terminal_view.svg, a picture of the view of `make serve`, from docs/terminal_view.json.
 
-`python -m local.picture` draws. With `--record URL` it first records docs/view.json from the
-OpenSearch at that address.
+`python -m local.picture` draws. With `--record URL` it first records docs/terminal_view.json
+from the OpenSearch at that address.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from local.__main__ import newest
 from local.opensearch import PATTERN
 from tools.root import ROOT
 
-VIEW: Final = ROOT / "docs" / "view.json"
-PICTURE: Final = ROOT / "docs" / "view.svg"
+VIEW: Final = ROOT / "docs" / "terminal_view.json"
+PICTURE: Final = ROOT / "docs" / "terminal_view.svg"
 WIDTH: Final = 100
 PREDICTIONS: Final = 8
 # Rich's own format, without the fonts that it loads from the network.
@@ -71,12 +71,13 @@ def draw(view: dict[str, Any]) -> str:
 def main() -> None:
     """Record the view if `--record` is given, then draw it."""
     parser = argparse.ArgumentParser(
-        prog="python -m local.picture", description="Draw docs/view.svg from docs/view.json."
+        prog="python -m local.picture",
+        description="Draw docs/terminal_view.svg from docs/terminal_view.json.",
     )
     parser.add_argument(
         "--record",
         metavar="URL",
-        help="first record docs/view.json from this OpenSearch, such as http://127.0.0.1:9200",
+        help="first record docs/terminal_view.json from this OpenSearch, such as http://127.0.0.1:9200",
     )
     chosen = parser.parse_args()
     if chosen.record:

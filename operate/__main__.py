@@ -57,10 +57,10 @@ from shipper.client import connect
 from shipper.dead_letters import PREFIX, Bucket, LetterFate, Replayed, letters, replay_all
 from shipper.decode import Payload, decode
 from shipper.deliver import Outcome, RetryBudget
+from shipper.option_values import moment, positive
 from shipper.settings import Settings, settings
 from shipper.ship import ship
 from shipper.stream import is_stream, ship_kept
-from shipper.values import moment, positive
 from tools.arguments import Parser, value
 from tools.errors import UserError
 from tools.printable import plain

@@ -18,7 +18,7 @@ from monitor.address import PASSWORD
 from monitor.client import connect
 from monitor.opensearch_problem import sentence
 from monitor.settings import PREFIX, index_prefix, stack_name
-from report import words
+from report import page_words
 from report.page import render
 from report.read import read, span
 from report.search import searching
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(
             f"{options.out} cannot be written ({problem.strerror}): give another --out"
         )
-    print(f"{plain(options.out)}: {words.answer(view).title}")
+    print(f"{plain(options.out)}: {page_words.answer(view).title}")
     return 0
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from report import words
+from report import page_words
+from report.page_values import Drift, Example, Gap, Verdict, View
 from report.plots import HIGH, Plot, bars, by_name, lines, others, place, spark, times
 from report.read import DRIFTS, OTHERS, SHOWN, VERDICTS
-from report.values import Drift, Example, View
 from tools.printable import plain
 
 FOLDER: Final = Path(__file__).parent
@@ -100,7 +100,7 @@ class Signal:
 def render(view: View, live: Live | None = None) -> str:
     """Return a view as a self-contained HTML page. If `live` is given, the page reloads itself."""
     colours = by_name(view.predictions.all_labels)
-    answer = words.answer(view)
+    answer = page_words.answer(view)
     usual = _usual(view)
     return (
         _environment()
@@ -111,8 +111,8 @@ def render(view: View, live: Live | None = None) -> str:
             answer=answer,
             status=status(answer.word),
             icon=ICONS[status(answer.word)],
-            moved=words.moved(view),
-            silence=words.silence(view),
+            moved=page_words.moved(view),
+            silence=page_words.silence(view),
             colours=colours,
             plots=_plots(view, colours, usual.get("prediction.score")),
             stripes=_stripes(view),
@@ -228,11 +228,7 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
         if one.end <= view.span.start:
             continue
         left, right = place(one.start, view.span), place(one.end, view.span)
-        until = view.span.end
-        text = (
-            f"{words.clock(one.start, until)} to {words.clock(one.end, until)}: {one.word}. "
-            f"{one.sentence}"
-        )
+        text = f"{_from_to(one, view)}: {one.word}. {one.sentence}"
         stripes.append(
             Stripe(
                 100 * left, max(0.3, 100 * (right - left)), status(one.word), _short(text, STRIPE)
@@ -241,21 +237,24 @@ def _stripes(view: View) -> dict[str, list[Stripe]]:
     return found
 
 
+def _from_to(one: Verdict | Gap, view: View) -> str:
+    return " to ".join(page_words.clock(time, view.span.end) for time in (one.start, one.end))
+
+
 def _gaps(view: View) -> list[Stripe]:
     """Return the times without predictions as stripes, which are drawn under the verdicts."""
-    silent = words.silence(view)
+    silent = page_words.silence(view)
     found = []
     for one in dict.fromkeys((*view.gaps, *([silent] if silent else []))):
         left, right = place(one.start, view.span), place(one.end, view.span)
-        until = view.span.end
-        text = f"no predictions, {words.clock(one.start, until)} to {words.clock(one.end, until)}"
+        text = f"no predictions, {_from_to(one, view)}"
         found.append(Stripe(100 * left, max(0.3, 100 * (right - left)), "gap", text))
     return found
 
 
 def _signals(view: View) -> list[Signal]:
     found = []
-    for one in words.latest(view):
+    for one in page_words.latest(view):
         course = [
             each.effect / each.floor
             for each in reversed(view.drifts)
@@ -265,8 +264,8 @@ def _signals(view: View) -> list[Signal]:
             and each.floor
         ][-SPARK:]
         path, width = spark(course, TOP)
-        name = words.SIGNALS.get(one.signal, one.signal)
-        found.append(Signal(one, name, words.part(one.part), path, width))
+        name = page_words.SIGNALS.get(one.signal, one.signal)
+        found.append(Signal(one, name, page_words.part(one.part), path, width))
     return found
 
 
@@ -313,13 +312,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "age": words.age,
-        "clock": words.clock,
-        "duration": words.duration,
-        "figure": words.figure,
+        "age": page_words.age,
+        "clock": page_words.clock,
+        "duration": page_words.duration,
+        "figure": page_words.figure,
         "input": _input,
-        "message": words.message,
-        "percent": words.percent,
+        "message": page_words.message,
+        "percent": page_words.percent,
         "short": _short,
         "sign": lambda one: SIGNS[one],
         "status": status,

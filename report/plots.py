@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from math import floor, log10
 from typing import Final
 
-from report.values import Span
-from report.words import figure, percent
+from report.page_values import Span
+from report.page_words import figure, percent
 
 HIGH: Final = 100  # height of a plot, in units
 WIDE: Final = 10  # width of a bar and its gap, in units

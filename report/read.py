@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
 from typing import Any, Final
 
-from report.values import (
+from report.page_values import (
     Bucket,
     Canary,
     Drift,
@@ -21,7 +21,7 @@ from report.values import (
     Verdict,
     View,
 )
-from report.words import CERTAIN, FAILS
+from report.page_words import CERTAIN, FAILS
 from shipper.labels import field_names
 
 STEPS: Final = tuple(

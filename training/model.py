@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.errors import UserError
 from training import checkpoint, golden, sample
-from training.assembled import Wish, assemble
+from training.assemble_folder import Wish, assemble
 
 DESCRIPTION = """\
 Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text

@@ -17,7 +17,7 @@ from monitor.messages.message import LINES, LONGEST, Action
 from monitor.messages.transitions import Change, Episode
 from tests.contract.test_monitor_records import BY_POWERTOOLS, SCHEMA
 from tests.integration.test_stories import BY_NAME
-from tests.unit.monitor.made import STREAM
+from tests.unit.monitor.made_windows import STREAM
 from tests.unit.monitor.test_judge_stream import CHOICE, day, followed, reference
 from tools.root import ROOT
 

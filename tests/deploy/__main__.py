@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from local.processes import end_once_when_told
-from tests.deploy import life, wiring
+from tests.deploy import stack_lifetime, wiring
 from tests.deploy.cloud import INSTALL, Stack, client, earlier, find, packaged, started
 from tests.deploy.report import Report
 from tools.errors import UserError
@@ -112,16 +112,16 @@ def own_domain(stack: Stack, report: Report) -> None:
     report.read_back(wiring.domain_of_its_own, stack)
     report.read_back(wiring.installer, stack)
     report.chapter("deploy the same again")
-    report.read_back(life.unchanged, stack, parameters={"CreateDomain": "true"})
+    report.read_back(stack_lifetime.unchanged, stack, parameters={"CreateDomain": "true"})
     report.chapter(f"update, {' '.join(f'{name}={value}' for name, value in CHANGED.items())}")
-    report.read_back(life.updated, stack, parameters={"CreateDomain": "true"} | CHANGED)
+    report.read_back(stack_lifetime.updated, stack, parameters={"CreateDomain": "true"} | CHANGED)
     report.read_back(wiring.environment, stack, log_text="false")
     report.read_back(wiring.retention, stack, days=30)
     report.read_back(wiring.dead_letters, stack, days=60)
     report.read_back(wiring.volume, stack, gibibytes="20")
-    report.read_back(life.new_version, stack)
+    report.read_back(stack_lifetime.new_version, stack)
     report.chapter("delete")
-    report.read_back(life.deleted, stack)
+    report.read_back(stack_lifetime.deleted, stack)
 
 
 def existing_domain(stack: Stack, report: Report) -> None:
@@ -150,7 +150,7 @@ def existing_domain(stack: Stack, report: Report) -> None:
     report.read_back(wiring.concurrency, stack, reserved=5)
     report.read_back(wiring.written_to, stack, address=MORE["AlarmEmail"])
     report.chapter("delete")
-    report.read_back(life.deleted, stack)
+    report.read_back(stack_lifetime.deleted, stack)
 
 
 def in_a_vpc(stack: Stack, report: Report) -> None:
@@ -174,7 +174,7 @@ def in_a_vpc(stack: Stack, report: Report) -> None:
     report.read_back(wiring.made, stack, absent=WANTED)
     report.read_back(wiring.network, stack, subnets=subnets)
     report.chapter("delete")
-    report.read_back(life.deleted, stack)
+    report.read_back(stack_lifetime.deleted, stack)
 
 
 def own_function(stack: Stack, report: Report) -> None:
@@ -209,10 +209,12 @@ def own_function(stack: Stack, report: Report) -> None:
     )
     report.read_back(wiring.api, stack, authorization="AWS_IAM")
     report.read_back(
-        life.without_inference, stack, parameters=parameters | {"LogGroups": ",".join(changed)}
+        stack_lifetime.without_inference,
+        stack,
+        parameters=parameters | {"LogGroups": ",".join(changed)},
     )
     report.chapter("delete")
-    report.read_back(life.deleted, stack)
+    report.read_back(stack_lifetime.deleted, stack)
 
 
 def through_a_stream(stack: Stack, report: Report) -> None:
@@ -235,7 +237,7 @@ def through_a_stream(stack: Stack, report: Report) -> None:
         if stream:
             report.read_back(wiring.stream, stack)
     report.chapter("delete")
-    report.read_back(life.deleted, stack)
+    report.read_back(stack_lifetime.deleted, stack)
 
 
 def upgraded(stack: Stack, report: Report) -> None:
@@ -255,9 +257,9 @@ def upgraded(stack: Stack, report: Report) -> None:
         client("logs").create_log_group(logGroupName=name)
     parameters = EXISTING | {"InstallKibana": "true"} | groups
     former.deploy(**parameters)
-    report.read_back(life.upgraded, stack, former=former, parameters=parameters)
+    report.read_back(stack_lifetime.upgraded, stack, former=former, parameters=parameters)
     report.chapter("delete")
-    report.read_back(life.deleted, stack)
+    report.read_back(stack_lifetime.deleted, stack)
 
 
 def left_out(report: Report) -> None:

@@ -29,7 +29,7 @@ from monitor.summaries.windows import DAY
 from tests.integration import secured
 from tests.integration.conftest import environment
 from tests.integration.secured import ADMIN, MONITOR, SHIPPER
-from tests.unit.monitor.made import records, summary
+from tests.unit.monitor.made_windows import records, summary
 
 NOON = 1_795_435_200_000
 INDEX = "cwl-log-2026.11.23"

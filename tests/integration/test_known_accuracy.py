@@ -31,7 +31,7 @@ from monitor.summaries.summary import SLOT, Moments, Stream
 from monitor.summaries.windows import HOUR
 from tests.integration.monitored import bulk, forget, put_joined
 from tests.integration.test_monitor_read import nested
-from tests.unit.monitor.made import records, slots
+from tests.unit.monitor.made_windows import records, slots
 
 START = 1_023_062_400
 STREAM = Stream("Known-Stack", "/aws/lambda/one", "a-model")

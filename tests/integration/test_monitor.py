@@ -33,7 +33,7 @@ from monitor.summaries.summary import SLOT, Stream
 from monitor.summaries.windows import HOUR, cut
 from tests.integration.monitored import forget, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested
-from tests.unit.monitor.made import records, slots
+from tests.unit.monitor.made_windows import records, slots
 
 STACK = "Judged-Stack"
 STREAM = Stream(STACK, "/aws/lambda/judged", "a-model")

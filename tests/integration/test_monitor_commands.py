@@ -24,7 +24,7 @@ from monitor.summaries.store import Store
 from monitor.summaries.summary import SLOT, Stream
 from monitor.summaries.windows import DAY, HOUR
 from tests.integration.monitored import forget, put_predictions
-from tests.unit.monitor.made import LABELS, slots
+from tests.unit.monitor.made_windows import LABELS, slots
 
 STACK = "commanded"
 STREAM = Stream(STACK, "/aws/lambda/commanded", "a-model")

@@ -20,7 +20,7 @@ from local.stack import Stack
 from monitor.summaries import searches
 from monitor.summaries.read_summaries import find_streams, read_counts, read_slots
 from monitor.summaries.summary import SLOT, Stream
-from tests.unit.monitor.made import Record, records, summary
+from tests.unit.monitor.made_windows import Record, records, summary
 from tools.root import ROOT
 
 START = 1_023_062_400  # 3 June 2002, UTC; no other test has documents of this day

@@ -25,8 +25,8 @@ from local.cloudwatch import log_event, subscription_event
 from local.page import Page, server
 from local.stack import Stack
 from report.__main__ import main
+from report.page_values import View
 from report.read import SHOWN, read, span
-from report.values import View
 from tests.browser import CHROMIUM, browser
 from tools.ports import free_port
 from tools.root import ROOT

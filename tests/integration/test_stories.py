@@ -45,7 +45,7 @@ from monitor.summaries.windows import DAY, HOUR, cut
 from tests.integration.conftest import KEYS
 from tests.integration.monitored import forget, put_joined, put_predictions, subscribed
 from tests.integration.test_monitor_read import nested
-from tests.unit.monitor.made import LABELS, records, slots
+from tests.unit.monitor.made_windows import LABELS, records, slots
 from tools.root import ROOT
 
 STACK = "Storied-Stack"

@@ -1,7 +1,7 @@
 """Makes a model folder with four labels, without torch.
 
 Its texts are in two scripts, and its tokenizer has no token for unknown text. The network is small
-and has random weights. Like every other model, it is assembled by training/assembled.py.
+and has random weights. Like every other model, it is assembled by training/assemble_folder.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from training.assembled import Wish, assemble
+from training.assemble_folder import Wish, assemble
 from training.checkpoint import read as read_checkpoint
 from training.sample import Row, split
 

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger
 
 from inference.classifier import Prediction
 from inference.descriptors import Usual
-from inference.memory import memory_utilization
+from inference.memory_use import memory_utilization
 from inference.metrics import metrics_line
 from inference.problem import FeedbackFailed, Problem
 from inference.record import error_record, feedback_record, prediction_record

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from installer.parts import Part, State, Step, contains, nothing
+from installer.installed_parts import Part, State, Step, contains, nothing
 from installer.security import API
 from installer.server import Server
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from installer import files
-from installer.parts import Part, State, Step, found_as, nothing
+from installer.installed_parts import Part, State, Step, found_as, nothing
 from installer.scope import NAME, Scope, overlapping
 from installer.server import Server, UserError, reason
 

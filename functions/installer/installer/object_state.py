@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from installer.parts import State
+from installer.installed_parts import State
 from installer.saved_objects import SavedObject, unpacked
 
 ATTRIBUTE: Final = "predictionMonitor"

@@ -14,7 +14,7 @@ from itertools import batched
 from typing import Any, Final, NamedTuple
 
 from installer import files
-from installer.parts import Part, State, Step, contains, found_as, nothing
+from installer.installed_parts import Part, State, Step, contains, found_as, nothing
 from installer.scope import PATTERN, Scope
 from installer.server import Answer, Server, UserError
 

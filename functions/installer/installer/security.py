@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from installer.parts import Part, State, Step, contains, found_as, nothing
+from installer.installed_parts import Part, State, Step, contains, found_as, nothing
 from installer.scope import NAME, PATTERN, Scope
 from installer.server import Answer, Server
 

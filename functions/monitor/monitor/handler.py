@@ -22,7 +22,7 @@ from monitor.command_line import remote
 from monitor.judgement.profile_reference import Profile, ProfileUnreadable
 from monitor.judgement.verdict import Verdict
 from monitor.log_lines import Line
-from monitor.memory import memory_utilization
+from monitor.memory_use import memory_utilization
 from monitor.messages.evidence import Sight
 from monitor.opensearch_problem import ServerProblem
 from monitor.scheduled_run import run

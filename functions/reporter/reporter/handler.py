@@ -20,7 +20,7 @@ from opensearchpy.exceptions import TransportError
 from monitor import logging_variables
 from monitor.client import connect
 from monitor.settings import PREFIX, index_prefix, stack_name
-from report import words
+from report import page_words
 from report.page import render
 from report.read import read, span
 from report.search import searching
@@ -65,7 +65,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
         )
     except (TransportError, BotoCoreError, ClientError) as problem:
         raise NotMade(reason(problem)) from None
-    answer = words.answer(view).title
+    answer = page_words.answer(view).title
     logger.info("report", object=name, predictions=view.predictions.number, answer=answer)
     return {"name": name, "answer": answer}
 

@@ -16,7 +16,7 @@ from shipper.client import connect
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
 from shipper.log import Log
-from shipper.memory import memory_utilization
+from shipper.memory_use import memory_utilization
 from shipper.report import report, report_attempt
 from shipper.settings import settings
 from shipper.ship import ship

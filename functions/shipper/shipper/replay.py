@@ -20,12 +20,12 @@ from shipper.dead_letters import PREFIX, S3_SECONDS, Bucket, Letter, LetterFate,
 from shipper.decode import decode
 from shipper.deliver import Outcome, RetryBudget
 from shipper.log import Log
-from shipper.memory import memory_utilization
+from shipper.memory_use import memory_utilization
+from shipper.option_values import moment, positive
 from shipper.settings import settings
 from shipper.ship import ship
 from shipper.stream import is_stream, ship_kept
 from shipper.timed_exchange import TookTooLong, within
-from shipper.values import moment, positive
 
 SERVICE: Final = "replay"
 COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # these counts become metrics

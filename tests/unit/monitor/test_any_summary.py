@@ -21,7 +21,7 @@ from monitor.judgement.verdict import sentence
 from monitor.summaries.bins import SCALES
 from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, Moments, Summary
 from monitor.summaries.windows import HOUR, cut, stack
-from tests.unit.monitor.made import LABELS, MONDAY, STREAM, records, summary
+from tests.unit.monitor.made_windows import LABELS, MONDAY, STREAM, records, summary
 
 COUNTS = st.integers(0, 2000)
 NUMBERS = st.floats(-1e9, 1e12) | st.just(float("nan")) | st.just(float("inf"))

@@ -16,7 +16,7 @@ from monitor.messages.transitions import Episode
 from monitor.summaries.summary import SLOT, Summary
 from monitor.summaries.windows import DAY, HOUR
 from tests.contract.test_messages import Empty
-from tests.unit.monitor.made import STREAM
+from tests.unit.monitor.made_windows import STREAM
 from tests.unit.monitor.test_judge_stream import (
     CHOICE,
     NEXT,

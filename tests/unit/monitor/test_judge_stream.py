@@ -25,7 +25,7 @@ from monitor.judgement.verdict import Verdict
 from monitor.log_lines import lines
 from monitor.summaries.summary import SLOT, Moments, Summary
 from monitor.summaries.windows import DAY, HOUR, cut
-from tests.unit.monitor.made import MONDAY, STREAM, records, slots, summary
+from tests.unit.monitor.made_windows import MONDAY, STREAM, records, slots, summary
 
 EACH = 60  # records in a slot
 PLAN = Plan(rows=200, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)

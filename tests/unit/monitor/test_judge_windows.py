@@ -19,7 +19,7 @@ from monitor.baselines.baseline import Baseline, TooFewWindows
 from monitor.judgement.judge_windows import SIGNALS, Fields, Judgement, judge
 from monitor.summaries.summary import SIGNATURE, SLOT, Summary
 from monitor.summaries.windows import HOUR, stack
-from tests.unit.monitor.made import LABELS, MONDAY, Record, records, summary
+from tests.unit.monitor.made_windows import LABELS, MONDAY, Record, records, summary
 
 SIZE = 200
 LEVEL = 0.003

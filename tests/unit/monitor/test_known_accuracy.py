@@ -36,7 +36,7 @@ from monitor.messages.message import LINES, LONGEST, Action, Canary, Deployment,
 from monitor.messages.transitions import Change
 from monitor.summaries.summary import Moments, Summary
 from tests.contract.test_monitor_records import BY_POWERTOOLS, SCHEMA
-from tests.unit.monitor.made import STREAM
+from tests.unit.monitor.made_windows import STREAM
 from tests.unit.monitor.test_judge_stream import CHOICE
 
 CARD = Card(STREAM.model, "1", "a profile", Interval(0.75, 0.81), 600)

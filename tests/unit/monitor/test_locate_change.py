@@ -10,7 +10,7 @@ from monitor.messages.locate_change import Span, canary, locate, newest
 from monitor.messages.message import Canary, Deployment
 from monitor.messages.moved_parts import Measure
 from monitor.opensearch_problem import ServerProblem
-from tests.unit.monitor.made import STREAM
+from tests.unit.monitor.made_windows import STREAM
 
 NEW = {"8"}
 SPAN = Span(3600, 7200, 0)

@@ -11,7 +11,7 @@ from monitor.statistics import means_chart
 from monitor.summaries.bins import SCALES
 from monitor.summaries.summary import Moments, Summary
 from monitor.summaries.windows import HOUR, Windows, stack
-from tests.unit.monitor.made import MONDAY, STREAM
+from tests.unit.monitor.made_windows import MONDAY, STREAM
 
 NAMES = ("input.sig.s0", "input.sig.s1", "input.surprisal", "input.novelty")
 ROWS = 400

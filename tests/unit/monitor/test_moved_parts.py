@@ -13,7 +13,7 @@ from monitor.messages.message import INPUT, Moved
 from monitor.messages.moved_parts import measures, moved, towards
 from monitor.summaries.summary import Summary, total
 from monitor.summaries.windows import HOUR
-from tests.unit.monitor.made import slots
+from tests.unit.monitor.made_windows import slots
 from tests.unit.monitor.test_judge_stream import NEXT, day, followed, reference
 
 

@@ -12,7 +12,7 @@ from monitor.judgement import profile_reference
 from monitor.judgement.compare_versions import compare
 from monitor.judgement.profile_reference import Profile, ProfileUnreadable
 from monitor.summaries.windows import stack
-from tests.unit.monitor.made import MONDAY, records, slots, summary
+from tests.unit.monitor.made_windows import MONDAY, records, slots, summary
 from tools.root import ROOT
 
 

@@ -25,8 +25,8 @@ from monitor.scheduled_run import Run, growth, run
 from monitor.summaries.store import Conflict, Found, Kind
 from monitor.summaries.summary import Stream, Summary
 from monitor.summaries.windows import DAY, HOUR
-from tests.unit.monitor.made import MONDAY, STREAM, records, summary
-from tests.unit.monitor.test_grown import accepted
+from tests.unit.monitor.made_windows import MONDAY, STREAM, records, summary
+from tests.unit.monitor.test_growing_baseline import accepted
 from tests.unit.monitor.test_messenger import Context
 
 UNTOLD = {"record_version": 1, "monitor": {"message": {"id": "0" * 32}}}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monitor.summaries.summary import Summary, UnknownSummary, from_document, to_document, total
-from tests.unit.monitor.made import MONDAY, records, slots, summary
+from tests.unit.monitor.made_windows import MONDAY, records, slots, summary
 
 
 def test_the_sum_of_slots_is_the_summary_of_their_rows() -> None:

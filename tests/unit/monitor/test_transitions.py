@@ -14,7 +14,7 @@ from monitor.judgement.verdict import Verdict
 from monitor.messages.transitions import Change, Episode, Transition, advance
 from monitor.summaries.summary import Summary
 from monitor.summaries.windows import HOUR
-from tests.unit.monitor.made import MONDAY, STREAM
+from tests.unit.monitor.made_windows import MONDAY, STREAM
 
 IN_A_ROW = 3
 WORDS = {

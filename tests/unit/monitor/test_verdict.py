@@ -9,7 +9,7 @@ from monitor.baselines import baseline as accepted
 from monitor.judgement.judge_windows import judge
 from monitor.judgement.verdict import Verdict, begins, decide, other_weekdays, sentence, stale
 from monitor.summaries.windows import DAY, HOUR, stack
-from tests.unit.monitor.made import MONDAY, records, summary
+from tests.unit.monitor.made_windows import MONDAY, records, summary
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from monitor.messages.transitions import Episode
 from monitor.messages.weekly_digest import MONDAY, MORNING, WEEK
 from monitor.summaries.summary import Summary
 from monitor.summaries.windows import DAY
-from tests.unit.monitor.made import STREAM, slots
+from tests.unit.monitor.made_windows import STREAM, slots
 from tests.unit.monitor.test_judge_stream import CHOICE, reference
 
 AT = MONDAY + 10 * WEEK  # a Monday, at midnight

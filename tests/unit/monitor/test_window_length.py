@@ -8,7 +8,7 @@ import pytest
 from monitor.baselines.feasible import smallest_effect
 from monitor.baselines.window_length import plan
 from monitor.summaries.summary import Summary
-from tests.unit.monitor.made import records, slots, summary
+from tests.unit.monitor.made_windows import records, slots, summary
 
 
 def test_independent_rows_need_windows_of_100() -> None:

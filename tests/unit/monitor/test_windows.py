@@ -9,7 +9,7 @@ import pytest
 
 from monitor.summaries.summary import SLOT, Summary
 from monitor.summaries.windows import DAY, HOUR, a_day_apart, cut, stack
-from tests.unit.monitor.made import MONDAY, STREAM
+from tests.unit.monitor.made_windows import MONDAY, STREAM
 
 
 def of(*counts: int) -> list[Summary]:

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from report import words
+from report import page_words
 from report.page import LIMITS, Live, policy, render
-from report.read import span
-from report.values import (
+from report.page_values import (
     Bucket,
     Canary,
     Drift,
@@ -26,6 +25,7 @@ from report.values import (
     Verdict,
     View,
 )
+from report.read import span
 
 NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e\x1b[31m"
@@ -193,7 +193,7 @@ def test_the_title_is_the_worst_of_the_newest_verdicts(verdicts: list[Verdict], 
     judged = replace(view(), verdicts=tuple(verdicts))
     page = Page(render(judged))
     assert title in page.text
-    assert words.answer(judged).title == title
+    assert page_words.answer(judged).title == title
 
 
 def test_a_message_is_shown_with_the_reason_why_it_was_not_sent() -> None:
@@ -207,7 +207,7 @@ def test_a_message_is_shown_with_the_reason_why_it_was_not_sent() -> None:
     [(None, "-"), (12.34, "12.3 ms"), (2500, "2.5 s"), (90_000, "1.5 min"), (86_400_000, "1 days")],
 )
 def test_a_duration_is_in_a_fitting_unit(milliseconds: float | None, said: str) -> None:
-    assert words.duration(milliseconds) == said
+    assert page_words.duration(milliseconds) == said
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_silence_is_in_the_title(changed: dict[str, Any], title: str) -> None:
     if "predictions" in changed:
         silent = replace(silent, predictions=replace(silent.predictions, number=0))
     page = Page(render(silent)).text
-    assert words.answer(silent).title == title
+    assert page_words.answer(silent).title == title
     missing = title.startswith("No predictions") or "gaps" in changed
     assert page.count("No predictions since") == missing
     if title.startswith("No predictions"):
@@ -318,7 +318,7 @@ def test_the_page_says_in_words_what_moved() -> None:
         ),
     )
     judged = replace(view(), drifts=drifts, verdicts=(verdict("notice", "/g m"),))
-    assert words.moved(judged) == (
+    assert page_words.moved(judged) == (
         "The mean of the kind of text (signature 3) is 5.1; usual is -0.4.",
         "The share of the label ham is 0.9; usual is 0.7.",
     )
@@ -329,8 +329,8 @@ def test_signals_of_an_older_window_are_not_shown_with_a_new_verdict() -> None:
     old = Drift("/g m", an_hour_ago, "label", 0, 0.2, 0.03, "ham", 0.9, 0.7, unusual=True)
     verdicts = (verdict("insufficient", "/g m"), verdict("notice", "/g m", ago=1))
     judged = replace(view(), drifts=(old,), verdicts=verdicts)
-    assert words.latest(judged) == ()
-    assert words.latest(replace(judged, verdicts=verdicts[1:])) == (old,)
+    assert page_words.latest(judged) == ()
+    assert page_words.latest(replace(judged, verdicts=verdicts[1:])) == (old,)
 
 
 @pytest.mark.parametrize("streams", [1, 2])
@@ -442,7 +442,7 @@ def test_the_banner_has_the_advice_of_the_message(
     told = replace(verdict(word), message="A message", change=change, action=action)
     page = text(verdicts=(told,))
     assert said in page
-    assert ("The message of 12:34 says" in page) == (change in words.ABOUT.get(word, ()))
+    assert ("The message of 12:34 says" in page) == (change in page_words.ABOUT.get(word, ()))
 
 
 def test_a_message_that_asks_for_nothing_says_so() -> None:
@@ -479,7 +479,7 @@ def test_signals_from_before_a_silence_are_shown_with_their_age() -> None:
     ],
 )
 def test_an_age_is_in_whole_units(minutes: int, said: str) -> None:
-    assert words.age(NOW - timedelta(minutes=minutes), NOW) == f"{said} ago"
+    assert page_words.age(NOW - timedelta(minutes=minutes), NOW) == f"{said} ago"
 
 
 def test_each_colour_of_the_timeline_is_in_its_legend_once() -> None:
@@ -507,13 +507,13 @@ def test_without_a_baseline_the_page_says_when_to_accept_one(
 ) -> None:
     page = text(verdicts=verdicts)
     assert said in page
-    assert f"accept them: {words.COMMAND} " in page
+    assert f"accept them: {page_words.COMMAND} " in page
 
 
 def test_with_a_baseline_that_is_too_small_the_page_asks_for_nothing() -> None:
     page = text(verdicts=(replace(verdict("provisional"), baseline="1"),))
     assert "Of provisional. No notice is given until the baseline has enough windows." in page
-    assert words.COMMAND not in page
+    assert page_words.COMMAND not in page
 
 
 def test_the_page_says_that_the_usual_score_is_unknown() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from report.page_values import Bucket, Span
 from report.plots import HIGH, WIDE, bars, lines, nice, palette
 from report.read import BUCKETS, gaps, span
-from report.values import Bucket, Span
 
 BAR = re.compile(r"M([\d.]+) ([-\d.e]+)h([\d.]+)v(-[\d.e-]+)h-[\d.]+z")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from report import words
+from report import page_words
 from report.page import render
+from report.page_values import View
 from report.read import LABELS, SHOWN, VERDICTS, read, span
-from report.values import View
 from tools.root import ROOT
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_newer_lines_of_other_kinds_do_not_hide_a_failing_canary() -> None:
             '"feedback"': [said("canary", "pass", trigger="deployment")] * 60,
         }
     )
-    assert words.answer(index.view()).word == "canary"
+    assert page_words.answer(index.view()).word == "canary"
     (asked,) = (each for each in index.asked if "canary.trigger" in kinds(each))
     assert '"monitor.canary.result": ["pass", "fail"]' in kinds(asked)
 
@@ -184,10 +184,10 @@ def test_the_page_names_an_index_that_could_not_be_searched() -> None:
     reason = {"index": "cwl-2026.11.22", "reason": {"reason": "No mapping found"}}
     answer = {"_shards": {"total": 3, "failed": 1, "failures": [reason]}}
     view = read(lambda _: answer, SPAN)
-    assert [one for one in words.troubles(view) if "cwl-2026.11.22" in one] == [
+    assert [one for one in page_words.troubles(view) if "cwl-2026.11.22" in one] == [
         "Figures are too low: cwl-2026.11.22 could not be searched in full (No mapping found)."
     ]
-    assert list(words.troubles(Index().view())) == []
+    assert list(page_words.troubles(Index().view())) == []
 
 
 def test_only_errors_of_predictions_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""`python -m bench.front_doors` counts the requests that the shipper sends for 1,000 records.
+"""`python -m bench.requests_by_route` counts the requests that the shipper sends for 1,000 records.
 
 CloudWatch Logs delivers the records directly or through a stream. The table has a row for each size
 of payload. The load of the machine does not change these counts. The batches have the size and the
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bench.bulk_server import sink
-from bench.context import Context
+from bench.lambda_context import Context
 from bench.lines import event, printed, records
 from local.kinesis import Mapping, Stream, policy
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from report.values import Canary, Drift, Gap, Verdict, View
+from report.page_values import Canary, Drift, Gap, Verdict, View
 
 # The words of verdicts, the most urgent first.
 ORDER: Final = ("notice", "unusual", "stale", "insufficient", "provisional", "ok")

@@ -23,7 +23,7 @@ from tests.models import four_labels
 from tools.errors import UserError
 from tools.root import ROOT
 from training import kernels
-from training.assembled import Wish, assemble
+from training.assemble_folder import Wish, assemble
 from training.check import main as check
 from training.checkpoint import read as read_checkpoint
 from training.compared import compared

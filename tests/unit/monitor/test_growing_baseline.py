@@ -18,7 +18,7 @@ from monitor.judgement.judge_stream import Accepted, Reference, State, follow
 from monitor.judgement.verdict import Verdict
 from monitor.summaries.summary import SLOT, Summary
 from monitor.summaries.windows import DAY
-from tests.unit.monitor.made import MONDAY, STREAM, slots
+from tests.unit.monitor.made_windows import MONDAY, STREAM, slots
 
 WEEK = MONDAY + 7 * DAY
 EACH = 4  # predictions in a slot, so that 72 windows of 100 predictions take 19 days

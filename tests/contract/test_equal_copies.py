@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-import inference.memory
-import shipper.memory
+import inference.memory_use
+import shipper.memory_use
 from tools.root import ROOT
 
 TWINS = [
-    ("functions/inference/inference/memory.py", "functions/shipper/shipper/memory.py"),
+    ("functions/inference/inference/memory_use.py", "functions/shipper/shipper/memory_use.py"),
     ("functions/inference/inference/characters.py", "functions/shipper/shipper/characters.py"),
     ("functions/inference/inference/labels.py", "functions/shipper/shipper/labels.py"),
     ("tools/arguments.py", "functions/installer/installer/arguments.py"),
     ("tools/printable.py", "functions/installer/installer/printable.py"),
-    ("functions/inference/inference/memory.py", "functions/monitor/monitor/memory.py"),
+    ("functions/inference/inference/memory_use.py", "functions/monitor/monitor/memory_use.py"),
     ("tools/arguments.py", "functions/monitor/monitor/arguments.py"),
     ("tools/printable.py", "functions/monitor/monitor/printable.py"),
     ("functions/shipper/shipper/address.py", "functions/installer/installer/address.py"),
@@ -41,7 +41,7 @@ def test_copies_are_identical(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [inference.memory, shipper.memory], ids=lambda module: module.__name__
+    "module", [inference.memory_use, shipper.memory_use], ids=lambda module: module.__name__
 )
 def test_used_memory_is_counted_in_percent_of_the_available_memory(module: object) -> None:
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bench.bulk_server import sink
-from bench.front_doors import RECORDS, table
+from bench.requests_by_route import RECORDS, table
 from tools.root import ROOT
 
 
