@@ -284,5 +284,5 @@ def test_a_package_without_questions_for_the_users_own_function_counts_as_a_fail
 ) -> None:
     canary = start_canary("", DEPLOYED_VERSION="", CANARY_FUNCTION=f"{NAME}:prod")
     found, counted = canary.run(SCHEDULED)
-    assert "holds no questions: build it with make build CANARY=file" in found["sentence"]
+    assert "contains no questions: build it with make build CANARY=file" in found["sentence"]
     assert counted["CanaryFailures"] == [1]
