@@ -35,7 +35,7 @@ help: ## print this list
 
 setup: $(VENV)/.ready ## set up the project's environment in .venv
 
-run: $(RUNNABLE) ## start the stack, send sentences, find their documents in OpenSearch, and stop the stack [API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
+run: $(RUNNABLE) ## start the stack, send sentences, find their documents in OpenSearch, and stop the stack [MODEL=folder API_PORT= OPENSEARCH_PORT= OPENSEARCH_URL= LOG_TEXT=]
 	@python -m local run
 
 serve: $(RUNNABLE) ## run the same stack until Ctrl-C, with a web page: API on 127.0.0.1:3000, OpenSearch on 127.0.0.1:9200 [options of run, PAGE_PORT= KEEP=]

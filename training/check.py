@@ -16,6 +16,7 @@ from inference.classifier import Classifier
 from inference.description import version
 from inference.model_folder import UnfitModel
 from training.assemble_folder import ROOM
+from training.figures import quality
 from training.profile import digest
 
 
@@ -59,9 +60,11 @@ def checked(folder: Path) -> str:
     size = sum(path.stat().st_size for path in folder.iterdir())
     fits = "" if size <= ROOM else "; too large for a zip package (docs/model.md)"
     calibrated = "calibrated" if card["calibrated"] else "not calibrated"
+    measured = f"; {quality(card['figures'])}" if "accuracy" in card.get("figures", {}) else ""
     return (
         f"{card['name']} {card['version']}, labels {', '.join(card['labels'])}, {calibrated}, "
-        f"{size / 1e6:.1f} MB{fits}"
+        f"{size / 1e6:.1f} MB{fits}; {len(profile['golden']['sentences'])} golden sentences are "
+        f"answered as recorded{measured}"
     )
 
 

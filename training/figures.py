@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from math import exp, log, sqrt
+from typing import Any
 
 from inference.classifier import softmax
+
+
+def quality(figures: Mapping[str, Any]) -> str:
+    """Return the card's figures of a labelled sample as one clause."""
+    low, high = figures["accuracy_interval"]
+    return (
+        f"accuracy {figures['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}) on "
+        f"{figures['texts']} texts, calibration error {figures['calibration_error']:.3f}"
+    )
 
 
 def matthews(labels: list[int], predicted: list[int]) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 from tools.errors import UserError
 from training import checkpoint, golden, sample
 from training.assemble_folder import Wish, assemble
+from training.figures import quality
 
 DESCRIPTION = """\
 Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text
@@ -101,6 +102,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the model folder that the arguments describe. Raises `UserError`."""
+    if replaced := _replaced(arguments.out):
+        say(f"{arguments.out} contains the model {replaced}: its files will be replaced")
     found = checkpoint.read(arguments.checkpoint, arguments.max_tokens)
     rows = sample.read(
         arguments.sample, found.labels, text=arguments.text_column, label=arguments.label_column
@@ -134,6 +137,22 @@ def run(arguments: argparse.Namespace) -> None:
             say(line)
 
 
+def _replaced(out: Path) -> str | None:
+    """Return name and version of the model that the folder `out` contains, or None if it is empty.
+
+    Raises `UserError` if the folder contains anything else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        card = json.loads((out / "card.json").read_text(encoding="utf-8"))
+        return f"{card['name']} {card['version']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{out} exists and is not a model folder: give another folder with OUT=."
+        ) from None
+
+
 def _about(path: Path) -> dict[str, Any]:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -161,6 +180,8 @@ def make(
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
     say(f"{out / 'profile.json'}, and so the package, contains the text of the golden sentences")
     say(f"{out}: {card['name']} {card['version']}")
+    if "accuracy" in card["figures"]:
+        say(quality(card["figures"]))
     say(
         f"Next: make check-model MODEL={out}, then make serve MODEL={out} or make build MODEL={out}"
     )

@@ -105,8 +105,5 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
 def test_the_warning_about_a_small_sample_has_numbers(tmp_path: Path) -> None:
     said = cost(read(write(tmp_path / "sample.csv"), LABELS))
     assert said is not None
-    assert (
-        "300 rows are few: a window of 200 predictions must shift by 0.53 standard deviations"
-        in said
-    )
+    assert "the monitor finds a shift of 0.53 standard deviations" in said
     assert "± 5.8%" in said
