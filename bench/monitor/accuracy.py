@@ -203,9 +203,9 @@ def _known(rows: Scored, draws: int = 4000) -> list[dict[str, Any]]:
     low = np.flatnonzero(score <= np.quantile(score, LOW))
     weight = np.where(right, 1.0, COMPLAINTS)
     chosen: dict[str, Callable[[Chance, int], Rows]] = {
-        "at random": lambda chance, n: chance.choice(len(rows), n, replace=True),
+        "random sentences": lambda chance, n: chance.choice(len(rows), n, replace=True),
         "lowest quarter of scores": lambda chance, n: chance.choice(low, n, replace=True),
-        "wrong answers three times as likely": lambda chance, n: chance.choice(
+        "wrong answers three times as often": lambda chance, n: chance.choice(
             len(rows), n, replace=True, p=weight / weight.sum()
         ),
     }

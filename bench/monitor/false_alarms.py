@@ -114,8 +114,8 @@ def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
     """Return the kinds of traffic on which the false-alarm table is measured."""
     return {
         "bursts": traffic.steady(of),
-        "day and night, ± .3": traffic.by_hour(of, 0.3),
-        "day and night, ± .6": traffic.by_hour(of, 0.6),
+        "genres change by hour, ± 30 %": traffic.by_hour(of, 0.3),
+        "genres change by hour, ± 60 %": traffic.by_hour(of, 0.6),
         "another language by night": traffic.by_night(of, nights),
     }
 

@@ -252,7 +252,7 @@ def _known(lines: Lines) -> str:
                 ),
             ]
         )
-    return _table(["labels", *kinds], rows)
+    return _table(["number of labels", *kinds], rows)
 
 
 def _messages(lines: Lines) -> str:
@@ -265,7 +265,9 @@ def _messages(lines: Lines) -> str:
         ]
         for one in lines
     ]
-    return _table(["change", "labels", "years with a message, %", "days until it (median)"], rows)
+    return _table(
+        ["change", "labels", "years with a message, %", "days until the message (median)"], rows
+    )
 
 
 def _names(lines: Lines) -> list[str]:
