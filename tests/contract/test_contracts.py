@@ -64,7 +64,7 @@ def template() -> Template:
     return read()
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid_json_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -144,7 +144,7 @@ def test_the_sample_payload_carries_the_sample_records() -> None:
     assert sources(payload("control-message")) == []
 
 
-def test_a_document_is_its_record_and_the_envelope() -> None:
+def test_a_document_has_the_fields_of_its_record_and_of_the_envelope() -> None:
     found = payload("subscription")
     for event, source, record in zip(found.events, sources(found), RECORDS.values(), strict=True):
         assert set(source) == set(record) | set(ENVELOPE) - {"@rescued", "@function_version"}
@@ -187,7 +187,7 @@ def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
     ]
 
 
-def test_the_envelope_is_that_of_its_contract() -> None:
+def test_the_shipper_has_the_fields_and_kinds_of_the_envelope_contract() -> None:
     contract = json.loads((EVENTS / "envelope.json").read_text())
     assert list(contract["fields"]) == list(ENVELOPE)
     assert set(contract["kinds"]["records"]) == provenance.RECORDS
@@ -231,7 +231,7 @@ def test_the_default_prefix_is_the_same_everywhere() -> None:
 def test_the_index_template_has_a_type_for_every_field_of_the_schema() -> None:
     mapped = dict(_leaves(index_template()["template"]["mappings"]["properties"]))
     for name, declared in _fields(SCHEMA):
-        assert name in mapped, f"{name} is in the schema, not in the index template"
+        assert name in mapped, f"{name} is in the schema, but not in the index template"
         assert mapped[name] in TYPES[declared], (
             f"{name}: {declared} in the schema, {mapped[name]} in the index template"
         )

@@ -1,4 +1,7 @@
-"""Tests that only the files of the example model, which the project ships, name its labels."""
+"""Tests that only files about the shipped model name its labels.
+
+The shipped model is an example: all other code and tests must work with any labels.
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_a_sample_begins_with_what_to_do(name: str) -> None:
     assert [part for part in story.said if part not in text] == []
 
 
-def test_the_schema_knows_every_change_and_action() -> None:
+def test_the_schema_lists_every_kind_of_change_and_action() -> None:
     message = SCHEMA["properties"]["monitor"]["properties"]["message"]["properties"]
     assert message["change"]["enum"] == [str(one) for one in Change]
     assert message["action"]["enum"] == [str(one) for one in Action]

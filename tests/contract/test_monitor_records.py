@@ -26,7 +26,7 @@ RECORDS = {
 BY_POWERTOOLS = {"timestamp": "2026-11-23T12:15:04.012Z", "level": "INFO", "service": "monitor"}
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid_json_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert set(SCHEMA["properties"]["message"]["enum"]) == set(RECORDS) <= provenance.RECORDS
 
@@ -77,7 +77,7 @@ def test_the_index_template_has_a_type_for_every_field() -> None:
             assert fits(value, mapped[name]), f"{name}: {value!r} as {mapped[name]}"
 
 
-def test_no_prefix_of_the_documents_matches_the_monitors_own_index() -> None:
+def test_no_index_prefix_matches_the_monitors_own_index() -> None:
     from monitor.settings import own_index
 
     chance = np.random.default_rng(1)

@@ -134,7 +134,7 @@ def posted(handle: Handle, body: bytes, path: str = PREDICT) -> Answer:
 # --- the document is valid OpenAPI 3.1
 
 
-def test_the_document_is_openapi() -> None:
+def test_the_document_is_valid_openapi() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT)).validate()
     for schema in SCHEMAS.values():
@@ -198,7 +198,7 @@ def problems(path: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_the_problems_under_each_status_are_the_functions(path: str) -> None:
+def test_the_document_lists_the_problems_that_the_code_has_for_each_status(path: str) -> None:
     expected: defaultdict[int, set[str]] = defaultdict(set)
     for problem in problems(path):
         expected[STATUS[problem]].add(URN + problem)
@@ -211,7 +211,7 @@ def test_the_problems_under_each_status_are_the_functions(path: str) -> None:
     assert listed == expected
 
 
-def test_the_limits_are_the_functions() -> None:
+def test_the_documented_limits_are_those_of_the_code() -> None:
     assert SCHEMAS["Sentence"]["maxLength"] == MAX_CHARS
     assert SCHEMAS["Request"]["properties"]["sentences"]["maxItems"] == MAX_SENTENCES
     assert SCHEMAS["Answers"]["properties"]["predictions"]["maxItems"] == MAX_SENTENCES
@@ -380,7 +380,7 @@ def test_every_problem_has_an_example(path: str) -> None:
 
 @pytest.mark.example  # the example of an unknown label names the labels of the model
 @pytest.mark.parametrize(("path", "kind", "body"), CASES)
-def test_the_example_of_a_problem_is_what_the_function_answers(
+def test_each_problem_is_answered_as_documented(
     path: str, kind: str, body: bytes, handle: Handle
 ) -> None:
     assert posted(handle, body, path) == shown(kind, path)
@@ -389,7 +389,7 @@ def test_the_example_of_a_problem_is_what_the_function_answers(
     assert not summary.startswith(("{", "[")) or summary == body.decode()
 
 
-def test_the_example_of_feedback_that_is_not_written_is_what_the_function_answers(
+def test_feedback_that_cannot_be_logged_is_answered_as_documented(
     module: Any, handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "record_log", FailingLog())
@@ -397,7 +397,7 @@ def test_the_example_of_feedback_that_is_not_written_is_what_the_function_answer
     assert posted(handle, body, FEEDBACK) == shown("feedback-failed", FEEDBACK)
 
 
-def test_the_example_of_base64_that_is_none_is_what_the_function_answers(handle: Handle) -> None:
+def test_a_body_wrongly_marked_as_base64_is_answered_as_documented(handle: Handle) -> None:
     event = json.loads((EVENTS / "http-api-v2-base64.json").read_text()) | {"body": "%%%"}
     assert answered(handle, event) == shown("body-not-base64")
     event = json.loads((EVENTS / "http-api-v2-feedback.json").read_text())
@@ -405,7 +405,7 @@ def test_the_example_of_base64_that_is_none_is_what_the_function_answers(handle:
     assert answered(handle, event) == shown("body-not-base64", FEEDBACK)
 
 
-def test_the_example_of_a_failed_prediction_is_what_the_function_answers(
+def test_a_failed_prediction_is_answered_as_documented(
     module: Any, handle: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "classifier", FailingClassifier())
@@ -563,7 +563,7 @@ def test_a_server_error_is_reported(module: Any, url: str, monkeypatch: pytest.M
     assert "not_a_server_error" in ask(DOCUMENT, url, examples=5).failures
 
 
-def test_the_document_itself_is_not_reported(url: str) -> None:
+def test_no_flaw_is_reported_in_the_real_document(url: str) -> None:
     report = ask(DOCUMENT, url, examples=5)
     assert not report.failures, report.details
     assert report.requests > 40

@@ -28,7 +28,7 @@ JOBS = {
 }
 
 
-def test_there_are_these_workflows_and_jobs() -> None:
+def test_the_workflows_have_exactly_these_jobs() -> None:
     assert list(JOBS) == [("deploy", "deploy"), ("test", "test"), ("test", "audit")]
 
 
@@ -43,7 +43,7 @@ def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
     ] == []
 
 
-def test_an_action_is_the_same_everywhere() -> None:
+def test_an_action_has_the_same_version_in_every_workflow() -> None:
     used = {each for path in FILES for each in re.findall(r"uses: (.+)", path.read_text())}
     assert len(used) == len({each.partition("@")[0] for each in used})
 
@@ -59,7 +59,7 @@ def test_a_job_has_the_rights_it_needs_and_no_other(name: str, rights: dict[str,
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=map(".".join, JOBS))
-def test_no_step_runs_what_somebody_else_wrote(job: dict[str, Any]) -> None:
+def test_no_step_runs_text_that_a_stranger_wrote(job: dict[str, Any]) -> None:
     assert all("${{" not in step.get("run", "") for step in job["steps"])
     checkouts = [
         step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")
@@ -68,7 +68,7 @@ def test_no_step_runs_what_somebody_else_wrote(job: dict[str, Any]) -> None:
     assert int(job["timeout-minutes"]) <= 120
 
 
-def test_no_workflow_is_started_by_a_strangers_pull_request_with_rights_or_secrets() -> None:
+def test_a_strangers_pull_request_starts_no_workflow_with_rights_or_secrets() -> None:
     assert WORKFLOWS["test"]["on"].keys() == {"push", "pull_request", "schedule"}
     assert WORKFLOWS["deploy"]["on"].keys() == {"workflow_dispatch", "release"}
     assert not [

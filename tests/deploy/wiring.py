@@ -437,7 +437,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         "the administrator", (user["username"], len(user["password"])), ("administrator", 40)
     )
     report.leave_out(
-        "that this secret is the domain's first user", "neither AWS nor fakecloud says it"
+        "that this secret is the domain's first user", "neither AWS nor fakecloud shows this user"
     )
     logs = {
         kind: group_name(each["CloudWatchLogsLogGroupArn"])
@@ -456,7 +456,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()},
     )
     report.equal(
-        "their names begin as those of vended logs",
+        "that these names begin like those of the logs of AWS services",
         {
             name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-")
             for name in logs.values()
@@ -503,7 +503,7 @@ def installer(stack: Stack, report: Report) -> None:
     ]
     report.equal("version of the installer", version, "1")
     report.leave_out(
-        "the properties that the installer gets, and what it does",
+        "which properties the installer gets, and what it does with them",
         "no function runs, and a custom resource keeps no properties",
     )
     report.leave_out(

@@ -59,7 +59,7 @@ def test_every_file_that_is_linked_or_named_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
-def test_no_document_has_an_unfilled_place(path: Path) -> None:
+def test_no_document_has_a_placeholder_that_nobody_replaced(path: Path) -> None:
     assert not re.search(r"^[A-Z]{3,}$|TODO|FIXME", TEXTS[path], re.MULTILINE)
 
 
@@ -82,7 +82,7 @@ def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
         json.loads((ROOT / event).read_text())
 
 
-def test_the_overrides_shown_are_read_by_sam_as_they_are_meant() -> None:
+def test_sam_reads_the_overrides_in_documents_as_intended() -> None:
     template, text = load(), TEXTS[ROOT / "docs/deploy.md"]
     shown = re.findall(r"--parameter-overrides '(.+)'$", text, re.MULTILINE) + re.findall(
         r"string: `'(.+?)'`", text
@@ -122,7 +122,7 @@ def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:
     )
 
 
-def test_the_policy_shown_for_a_topic_is_the_stacks_own() -> None:
+def test_the_topic_policy_in_the_document_equals_the_stacks() -> None:
     (shown,) = re.findall(r"```json\n(.+?)```", TEXTS[ROOT / "docs/deploy.md"], re.DOTALL)
     resources = load()["Resources"]
     (own,) = resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -182,7 +182,10 @@ def test_the_assumptions_about_cost_are_those_of_the_script() -> None:
             f"{estimate.API_LOG_BYTES} bytes for a line of the access log, "
             f"{estimate.LINE_BYTES} bytes more for each line"
         ),
-        f"compressed to {estimate.COMPRESSED}, for {estimate.LOG_RETENTION_DAYS} days",
+        (
+            f"compressed to {estimate.COMPRESSED} of their size, "
+            f"for {estimate.LOG_RETENTION_DAYS} days"
+        ),
         f"{estimate.CUSTOM_METRICS} custom metrics",
         f"{estimate.ALARM_METRICS} alarms",
         f"{estimate.ANSWER_BYTES} bytes for an answer",
@@ -194,7 +197,7 @@ def test_the_assumptions_about_cost_are_those_of_the_script() -> None:
         assert said in text
 
 
-def test_the_figures_in_the_documents_are_those_of_the_card() -> None:
+def test_the_figures_in_the_documents_are_those_of_the_models_card() -> None:
     card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
     for name in ("matthews", "accuracy", "calibration_error"):
         figure = (

@@ -1,4 +1,8 @@
-"""The shapes of the stack, and their resources. A shape is a set of parameters with a name."""
+"""The shapes of the stack, and their resources.
+
+A shape is a set of parameters with a name. The names say which domain the stack uses: an existing
+one, an existing one in which the stack installs the dashboards (*installed*), or its *own*.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +70,7 @@ SHAPES: Final[dict[str, dict[str, str]]] = {
         "Canary": "false",
     },
     "installed in a VPC": EXISTING | {"InstallKibana": "true"} | VPC,
-    "installed in a VPC with a group of yours": EXISTING
+    "installed in a VPC with the user's security group": EXISTING
     | {"InstallKibana": "true", "FunctionsSecurityGroupId": "sg-1"}
     | VPC,
     "own function": EXISTING | {"InstallKibana": "true"} | OWN_FUNCTION,
@@ -95,7 +99,7 @@ UNDER_RULES: Final = (
 WITH_STREAM: Final = ("existing, opened", "own in a VPC")
 IN_VPC: Final = ("installed in a VPC", "own in a VPC")
 OWN_IN_VPC: Final = ("own in a VPC",)
-INSTALLED: Final = ALL[2:]  # the stack installs into the domain
+INSTALLED: Final = ALL[2:]  # the stack installs the dashboards
 SECRET: Final = "{{resolve:secretsmanager:"
 BUCKET: Final = "${DeadLetterBucket.Arn}/"
 ANYBODY: Final = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
@@ -128,7 +132,7 @@ class Stack(NamedTuple):
 
     @property
     def monitors(self) -> bool:
-        """Return whether the stack has the monitor (with `auto`, if the stack installs)."""
+        """Return whether the stack has the monitor: with `auto`, if it installs the dashboards."""
         said = self.given.get("Monitor", "auto")
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))

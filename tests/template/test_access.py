@@ -38,9 +38,9 @@ from tests.template.stacks import (
     ),
 )
 def test_each_resource_admits_only_the_listed_callers(stack: Stack) -> None:
-    """Only the domain's policy permits everybody, because the domain has its security plugin.
+    """Each function has only the listed callers. Only the domain's policy admits everybody.
 
-    Each function has only the listed callers.
+    The domain's security plugin then asks each caller for a user.
     """
     open_to_all = set()
     for name, resource in stack.resources.items():
@@ -270,12 +270,12 @@ def test_functions_in_a_vpc_accept_no_connections_and_use_https(stack: Stack) ->
     ] == [("tcp", 443, 443)]
 
 
-# These functions send requests only to AWS services, not to the domain.
+# These functions send requests to AWS services only, and none to the domain.
 OUTSIDE = {"InferenceFunction", "CanaryFunction", "MessengerFunction"}
 
 
 @check(
-    ("installed in a VPC with a group of yours", *IN_VPC),
+    ("installed in a VPC with the user's security group", *IN_VPC),
     ("Domain.Properties.VPCOptions", GONE),
     ("ReplayFunction.Properties.VpcConfig", GONE),
     ("MonitorFunction.Properties.VpcConfig", GONE),

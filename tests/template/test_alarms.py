@@ -158,7 +158,7 @@ def test_an_alarm_keeps_ringing_while_batches_of_a_stream_wait(alarm: str, deliv
     assert found["EvaluationPeriods"] == 1
 
 
-def test_missing_predictions_ring_only_if_predictions_are_expected() -> None:
+def test_the_alarm_for_missing_predictions_can_be_switched_off() -> None:
     assert "NoPredictionsAlarm" in deployed(SHAPES["existing"])
     assert "NoPredictionsAlarm" not in deployed(SHAPES["existing, opened"])
     alarm = alarms(deployed(SHAPES["existing"]))["NoPredictionsAlarm"]
@@ -170,7 +170,7 @@ def test_missing_predictions_ring_only_if_predictions_are_expected() -> None:
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
-def test_low_accuracy_rings_only_with_the_parameter() -> None:
+def test_low_accuracy_has_an_alarm_only_with_the_parameter() -> None:
     assert "AccuracyTooLowAlarm" not in deployed(SHAPES["own"])
     alarm = alarms(deployed(SHAPES["existing, opened"]))["AccuracyTooLowAlarm"]
     assert (alarm["MetricName"], alarm["Statistic"]) == ("StreamsInaccurate", "Maximum")
@@ -178,7 +178,7 @@ def test_low_accuracy_rings_only_with_the_parameter() -> None:
 
 
 @pytest.mark.parametrize("name", ["MonitorSilentAlarm", "CanarySilentAlarm"])
-def test_a_silent_monitor_or_canary_rings(name: str) -> None:
+def test_an_alarm_rings_while_monitor_or_canary_is_silent(name: str) -> None:
     alarm = alarms(deployed(SHAPES["own"]))[name]
     assert (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"]) == (
         "LessThanThreshold",
@@ -188,7 +188,7 @@ def test_a_silent_monitor_or_canary_rings(name: str) -> None:
     assert alarm["Period"] >= 4 * 900  # one of the runs, a quarter of an hour apart, may fail
 
 
-def test_a_failing_canary_rings_until_a_pass() -> None:
+def test_the_alarm_of_a_failing_canary_rings_until_a_run_passes() -> None:
     alarm = alarms(deployed(SHAPES["own function"]))["CanaryFailingAlarm"]
     assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
         "Maximum",
@@ -198,13 +198,13 @@ def test_a_failing_canary_rings_until_a_pass() -> None:
     assert alarm["TreatMissingData"] == "ignore"
 
 
-def test_a_canary_that_asks_once_a_day_is_not_missed_after_an_hour() -> None:
+def test_a_canary_that_asks_once_a_day_has_no_alarm_for_silent_hours() -> None:
     assert "CanarySilentAlarm" not in deployed(SHAPES["own function"])
     often = SHAPES["own function"] | {"CanaryTraffic": "true"}
     assert "CanarySilentAlarm" in deployed(often)
 
 
-def test_the_subscriptions_alarms_look_at_our_filter_alone() -> None:
+def test_the_subscription_alarms_watch_only_our_own_filter() -> None:
     """The alarms must ignore filters of other teams on the same log group."""
     resources = deployed(SHAPES["own in a VPC"])
     for name in ("SubscriptionErrorsAlarm", "SubscriptionThrottlingAlarm"):
@@ -300,7 +300,7 @@ def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) 
 
 
 def test_missing_predictions_are_counted_by_the_shipper() -> None:
-    """The alarm must also work for functions of users, which do not write our metrics."""
+    """The alarm must also work for users' own functions, which do not write our metrics."""
     for shape in ("existing", "own function"):
         (metric,) = watched(alarms(deployed(SHAPES[shape]))["NoPredictionsAlarm"])
         assert (metric.name, dict(metric.dimensions)) == (

@@ -289,7 +289,7 @@ def test_roles_use_only_a_bucket_of_this_account(stack: Stack) -> None:
     (f"{statement_of('ReplayRole', 3, 1)}.Action", ["ec2:CreateNetworkInterface"]),
     (f"{statement_of('ShipperRole', 3, 1)}.Condition.Bool", {"aws:ViaAWSService": "true"}),
 )
-def test_the_code_in_a_vpc_cannot_touch_the_network(stack: Stack) -> None:
+def test_a_functions_own_code_may_not_use_its_vpc_permissions(stack: Stack) -> None:
     roles = ("ShipperRole", "ReplayRole", "MonitorRole", "KibanaRole", "ReportRole")
     for name in {*roles} & stack.resources.keys():
         (refused,) = [

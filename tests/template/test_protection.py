@@ -99,8 +99,8 @@ def test_the_stream_is_encrypted(stack: Stack) -> None:
     ("HashKey.Properties.KmsKeyId", GONE),
     ("ReplayFunction.Properties.KmsKeyArn", GONE),
 )
-def test_a_key_of_yours_encrypts_all_that_it_can(stack: Stack) -> None:
-    """Log groups, secrets, topic and functions use the key. Without it, AWS's keys are used."""
+def test_the_users_key_encrypts_log_groups_secrets_and_functions(stack: Stack) -> None:
+    """Without the parameter KmsKeyArn, AWS's keys are used."""
     found = {
         name: resource["Properties"].get(
             "KmsKeyArn" if resource["Type"] == "AWS::Lambda::Function" else "KmsKeyId"

@@ -74,7 +74,7 @@ def test_a_failed_payload_becomes_a_dead_letter(stack: Stack) -> None:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
         assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
-        # no dead letter, which would be replayed into the index; unsent messages wait in the bucket
+        # The replay would put a dead letter into the index. So unsent messages wait elsewhere.
         assert not configs["MessengerFunction"].get("DestinationConfig")
     if stack.reports:
         assert configs["ReportFunction"]["MaximumRetryAttempts"] == 0
@@ -118,7 +118,7 @@ def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
         pattern = '{ ($.message = "verdict") && ($.monitor.message.id = *) }'
         assert messages["FilterPattern"] == pattern
     for each in subscriptions.values():
-        # The dead letters are configured for this function, not for a version.
+        # Dead letters are configured for the function itself, and not for its versions.
         to = {name: each.get(name) for name in ("DestinationArn", "RoleArn", "Distribution")}
         assert to == (TO_STREAM if stack.given.get("Delivery") == "kinesis" else TO_SHIPPER)
     if stack.has_inference:

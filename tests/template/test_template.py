@@ -46,7 +46,7 @@ def test_the_api_waits_longer_than_the_function_may_take(resources: Resources) -
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_handler_is_a_function_of_the_source(name: str) -> None:
+def test_each_handler_exists_in_the_source(name: str) -> None:
     properties = load()["Resources"][name]["Properties"]
     *package, module, function = properties["Handler"].split(".")
     source = ROOT.joinpath(properties["CodeUri"], *package, f"{module}.py")
