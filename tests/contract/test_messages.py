@@ -78,7 +78,7 @@ class Unreachable:
     ],
     ids=["empty", "odd", "unreachable"],
 )
-def test_a_line_with_a_message_is_valid_even_if_nothing_can_be_read(server: Any, said: str) -> None:
+def test_a_message_is_valid_even_if_opensearch_cannot_be_read(server: Any, said: str) -> None:
     _, findings = followed(day(hours=8, given={"prediction.label": "spam"}))
     sight = Sight(server, NoSummaries(), "cwl-*")  # type: ignore[arg-type]
     episode, told = announce(

@@ -476,13 +476,13 @@ def url(module: Any) -> Iterator[str]:
         thread.join()
 
 
-def without_422(
+def status_422_left_out(
     _document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]
 ) -> None:
     del operation["responses"]["422"]
 
 
-def plain_json(
+def problems_as_plain_json(
     _document: dict[str, Any], operation: dict[str, Any], _schemas: dict[str, Any]
 ) -> None:
     operation["responses"]["422"]["content"] = {
@@ -490,7 +490,7 @@ def plain_json(
     }
 
 
-def no_model(
+def model_left_out(
     _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
 ) -> None:
     del schemas["Answer"]["properties"]["model"]
@@ -518,11 +518,13 @@ def a_larger_batch(
     schemas["Request"]["properties"]["sentences"]["maxItems"] = MAX_SENTENCES + 1
 
 
-def blanks(_document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+def blank_sentences_allowed(
+    _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
     del schemas["Sentence"]["pattern"], schemas["Sentence"]["minLength"]
 
 
-def both_fields(
+def both_fields_allowed(
     _document: dict[str, Any], _operation: dict[str, Any], schemas: dict[str, Any]
 ) -> None:
     schemas["Request"]["anyOf"] = schemas["Request"].pop("oneOf")
@@ -537,14 +539,14 @@ def another_path(
 @pytest.mark.parametrize(
     ("flaw", "check"),
     [
-        (without_422, "status_code_conformance"),
-        (plain_json, "content_type_conformance"),
-        (no_model, "response_schema_conformance"),
+        (status_422_left_out, "status_code_conformance"),
+        (problems_as_plain_json, "content_type_conformance"),
+        (model_left_out, "response_schema_conformance"),
         (another_label, "response_schema_conformance"),
         (a_lower_limit, "negative_data_rejection"),
         (a_larger_batch, "positive_data_acceptance"),
-        (blanks, "positive_data_acceptance"),
-        (both_fields, "positive_data_acceptance"),
+        (blank_sentences_allowed, "positive_data_acceptance"),
+        (both_fields_allowed, "positive_data_acceptance"),
         (another_path, "positive_data_acceptance"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

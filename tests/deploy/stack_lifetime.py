@@ -164,11 +164,11 @@ def new_version(stack: Stack, report: Report) -> None:
 
 
 def deleted(stack: Stack, report: Report) -> None:
-    """Check that deleting the stack keeps the resources with data, and their key, and no other."""
+    """Check that a deletion keeps only the resources with data, and the key of this data."""
     ids, kinds = stack.resources(), stack.kinds()
     probed = sorted(name for name in ids if kinds[name] in PROBES)
     report.equal(
-        "resources that are missing before",
+        "resources that are missing before the deletion",
         [name for name in probed if not _exists(kinds[name], ids[name])],
         [],
     )

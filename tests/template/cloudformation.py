@@ -36,7 +36,7 @@ def transformed(template: dict[str, Any], values: Values) -> Resources:
 def deployed(given: Values) -> Resources:
     """Return the resources of a stack with these parameters.
 
-    Conditions and `Fn::If` are evaluated; other functions stay unchanged.
+    Conditions and `Fn::If` are evaluated; other functions of the template stay unchanged.
     """
     template = load()
     values = defaults(template) | dict(given)
