@@ -232,8 +232,8 @@ def test_write_replaces_changed_tables_in_the_page(
 def test_the_page_states_the_assumptions_of_the_command() -> None:
     text = " ".join(PAGE.split())
     for said in (
-        f"lasts {figures.DOMAIN_MS} ms for the domain's answer",
-        f"and {figures.INDEX_MICROSECONDS} µs of the domain for each line",
+        f"three times: {figures.DOMAIN_MS} ms for the domain's answer",
+        f"and {figures.INDEX_MICROSECONDS} µs of the domain's processor time for each line",
         f"A document takes {estimate.DOCUMENT_BYTES:,} bytes",
         f"{figures.PAYLOAD_BYTES[1]:,} bytes for 1 line",
         f"{figures.PAYLOAD_BYTES[20]:,} bytes for 20",
