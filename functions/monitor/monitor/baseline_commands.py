@@ -33,8 +33,8 @@ from monitor.summaries.summary import SLOT, Stream, Summary
 from monitor.summaries.windows import DAY, moment
 
 PROGRAM: Final = "python -m monitor"
-# The number of days that `feasible` reads if they have enough predictions, and that `accept` judges
-# before and after the baseline.
+# The number of days that `feasible` reads, if these have enough predictions. `accept` judges as
+# many days before the new baseline, and as many after it.
 LOOK_BACK: Final = 14
 
 

@@ -262,7 +262,7 @@ def _days(parser: argparse.ArgumentParser) -> None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # the user's number has no name
+    except (OSError, KeyError):  # the system knows no name for this user's number
         return "unknown"
 
 

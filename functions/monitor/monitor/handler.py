@@ -72,7 +72,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Judge every stream once, or run the `command` of an event (docs/monitoring.md).
 
     If OpenSearch fails, one log line gives the reason, and the metric `MonitorRuns` is not written.
-    An alarm reports its absence.
+    An alarm reports that the metric is missing.
     """
     if isinstance(event, dict) and "command" in event:
         answer = remote(event["command"], reach)
@@ -92,7 +92,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             tell=_tell,
             sight=sight,
         )
-        if now % DAY < SLOT:  # one run a day
+        if now % DAY < SLOT:  # true in one run a day
             store.expire(now)
     except ServerProblem as problem:
         logger.error("not_judged", reason=str(problem))  # noqa: TRY400  the sentence is enough, without a traceback

@@ -38,7 +38,7 @@ from monitor.summaries.store import Conflict, Found, Kind, Store, stream_of
 from monitor.summaries.summary import SLOT, Stream
 from monitor.summaries.windows import DAY, HOUR
 
-BEHIND: Final = SLOT  # seconds after the end of a slot until it is read, because lines may be late
+BEHIND: Final = SLOT  # a slot is read so many seconds after its end, because lines may be late
 # The longest span of one counting request. A stream that had no predictions for this time is no
 # longer followed.
 WEEK: Final = 7 * DAY
@@ -58,7 +58,7 @@ class Run:
     - `failed` counts the streams that could not be judged because of a defect, or whose baseline
       cannot be read.
     - `problems` has a sentence for each problem.
-    - `defects` has the exception for each of these sentences that is about a defect of the monitor.
+    - `defects` maps some of these sentences to exceptions: those about a defect of the monitor.
     """
 
     streams: int = 0
@@ -176,7 +176,7 @@ def _accuracy(  # noqa: PLR0917  one step of `run`
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return the result of `announce_accuracy`, or `before` and no findings after a defect.
+    """Return the result of `announce_accuracy` or, after a defect, `before` and no findings.
 
     Labels that cannot be counted must not prevent the stream from being judged.
     """

@@ -26,7 +26,7 @@ class Settings:
     - `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's
       index.
     - `false_alarm_days` is the number of days in which at most one false notice is wanted.
-    - `by` is a field by which messages split a change too, or empty.
+    - `by` is a further field by which messages split a change, such as the customer, or empty.
     - `words` says whether messages quote words that are typical of the texts.
     - `dashboard` is the installer's link to the dashboard *Predictions*, from which messages make
       their links, or empty.

@@ -290,7 +290,7 @@ def test_a_line_whose_search_failed_is_left_out(unread: str, line: str) -> None:
     assert f"\n{line}" in compose(facts(moved=(LABEL,))).text
     found = compose(facts(moved=(LABEL,), unread={unread: "status 503"}))
     assert f"\n{line}" not in found.text
-    assert "Some of this could not be read: status 503." in found.text
+    assert "Some facts could not be read: status 503." in found.text
 
 
 ADVISED = {"begins", "spreads", "stale", "differs"}

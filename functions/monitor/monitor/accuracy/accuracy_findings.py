@@ -1,4 +1,7 @@
-"""Composes the findings about a stream's known accuracy, and the messages about it to people."""
+"""Composes the findings about a stream's known accuracy, and the messages to people about it.
+
+Known accuracy is the share of right answers among the predictions whose right label is known.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,10 @@ def announce_accuracy(
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return what the next run must remember, and the findings from labels with their messages.
+    """Return what the next run must remember, and findings about accuracy with their messages.
 
-    `before` is what the last run remembered. `findings` are the other findings of this run. Labels
-    of predictions of the last thirty days are counted. Raises `ServerProblem`.
+    `before` is what the last run remembered. `findings` are the other findings of this run. Only
+    labels of predictions of the last thirty days are counted. Raises `ServerProblem`.
     """
     before = unlike_profile(findings, before)
     span = (now - SPAN, now)

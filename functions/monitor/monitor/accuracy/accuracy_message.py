@@ -1,7 +1,8 @@
 """Composes the message that known accuracy became too low, or that it is high enough again.
 
-Known accuracy is counted on predictions whose right label came back. The first line of the message
-says what happened, and the second line says what to do. The other lines are the evidence.
+Known accuracy is the share of right answers among the predictions whose right label is known. The
+first line of the message says what happened, and the second line says what to do. The other lines
+are the evidence.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from monitor.summaries.summary import Stream
 from monitor.summaries.windows import HOUR, moment
 
 SIGNAL: Final = "accuracy"
-ERRORS: Final = 3  # kinds of wrong answers that a message names
-OTHERS: Final = 3  # other versions that a message names
+ERRORS: Final = 3  # the most kinds of wrong answers that a message names
+OTHERS: Final = 3  # the most other versions that a message names
 SUBJECTS: Final = {Change.INACCURATE: "Accuracy too low", Change.ACCURATE: "Accuracy is back"}
 NEEDED: Final = {"canary": "the canary's result", "deployment": "the last deployment"}
 
@@ -48,7 +49,7 @@ NEEDED: Final = {"canary": "the canary's result", "deployment": "the last deploy
 class AccuracyFacts:
     """The facts of a message about known accuracy. An unknown fact is empty or None.
 
-    - `others` has the labels of each other version of the stream.
+    - `others` has the counts of labels of each other version of the stream.
     - `unlike` is true if the texts of the last window are unlike the model's profile. The message
       then has no estimated accuracy.
     - `unread` has the reason for each fact that could not be read.
@@ -158,7 +159,7 @@ def _lines(facts: AccuracyFacts, action: Action, reason: str) -> Iterator[str]:
             f"Last deployment: {one.of} {_name(one.value)}, first seen {moment(one.first)} UTC."
         )
     if facts.unread:
-        yield _short(f"Some of this could not be read: {next(iter(facts.unread.values()))}.")
+        yield _short(f"Some facts could not be read: {next(iter(facts.unread.values()))}.")
     for name, address in facts.links.items():
         yield f"{name}: {address}"
     if facts.change is Change.INACCURATE:

@@ -24,7 +24,7 @@ from monitor.scheduled_run import asking
 COLUMNS: Final = ("prediction_id", "label", "source", "explanation", "identifier")
 NEEDED: Final = COLUMNS[:2]
 ROWS: Final = 1000  # rows that are joined at once
-SHOWN: Final = 20  # the most rows that are printed because they did not join
+SHOWN: Final = 20  # at most so many rows that did not join are printed
 SECONDS: Final = 2  # the time between two lines of progress
 
 Row = dict[str, Any]

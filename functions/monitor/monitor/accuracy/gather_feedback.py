@@ -4,15 +4,16 @@ Feedback is read in slots of 15 minutes. A ledger in the monitor's own index has
 number of lines that were read, and the number of lines with an unknown id. A slot is read again in
 two cases:
 
-- It has another number of lines than were read, because a line may be delivered late.
-- It has unknown ids, because a prediction may be delivered late. Such a slot is read in every run
-  for an hour, then once an hour, until it is seven days old.
+- Its number of lines has changed since it was read, because lines may be delivered late.
+- Some of its lines have an unknown id, because their predictions may be delivered late. Such a slot
+  is read in every run for an hour, then once an hour, until it is seven days old.
 
-Reading a slot again changes nothing that has joined.
+If a slot is read again, labels that have joined do not change.
 
 A run reads at most 50,000 lines, and for at most a minute. It begins with the slots that have the
-fewest unread lines. Slots with unknown ids come last, in turn. So a slot with very many lines does
-not delay the feedback of other slots, and the run still has time to judge.
+fewest unread lines. Slots with unknown ids come last, and the one that was read longest ago comes
+first among them. So a slot with very many lines does not delay the feedback of other slots, and the
+run still has time to judge.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from monitor.summaries.store import Conflict, Store
 from monitor.summaries.summary import SLOT
 from monitor.summaries.windows import DAY, HOUR
 
-LATE: Final = 7 * DAY  # seconds after a slot in which its lines and predictions may still arrive
+LATE: Final = 7 * DAY  # so many seconds after a slot, its lines and predictions may still arrive
 MOST: Final = 50_000  # the most lines that one run reads
 SECONDS: Final = 60  # after this time, a run reads no further page of lines
 PAGE: Final = 1000  # lines in one answer of OpenSearch
@@ -119,7 +120,7 @@ def gather(connection: Connection, store: Store, stack: str, index: str, now: fl
     )
     content = {"slots": {str(at): asdict(entry) for at, entry in sorted(after.items())}}
     if content["slots"] != written:
-        with suppress(Conflict):  # another run read the same, and wrote it
+        with suppress(Conflict):  # another run read the same lines, and wrote the ledger first
             store.put_ledger(content, known.version if known else None)
     return result
 
@@ -136,7 +137,7 @@ def _turn(entry: Entry | None, lines: int, at: int) -> tuple[bool, int, int]:
 
 
 def _is_due(entry: Entry | None, lines: int, at: int, now: float) -> bool:
-    if entry is None or lines != entry.lines:  # lines arrived late, or lines were deleted
+    if entry is None or lines != entry.lines:  # not read yet, or lines arrived late or were deleted
         return True
     this_hour = now - now % HOUR
     return bool(entry.waiting) and (now - at < HOUR or entry.read_at < this_hour)

@@ -1,8 +1,9 @@
 """Computes known and estimated accuracy, and decides whether known accuracy is too low.
 
-*Known* accuracy is counted on predictions whose right label came back. *Estimated* accuracy is the
-mean of calibrated scores, and needs no label. It assumes that answers with a certain score are
-right as often as in the test of the model. The model's card (card.json) has the result of the test.
+*Known* accuracy is the share of right answers among the predictions whose right label is known.
+*Estimated* accuracy is the mean of calibrated scores, and needs no label. This estimate assumes
+that answers with the same score are right as often now as they were in the test of the model. The
+model's card (card.json) has the result of the test.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ CANNOT_SEE: Final = (
 )
 NO_ESTIMATE: Final = (
     "No estimated accuracy: the texts are unlike the model's profile, and for such texts nothing "
-    "shows that its scores are still calibrated."
+    "shows that the model's scores are still calibrated."
 )
 
 
@@ -181,8 +182,8 @@ def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | Non
 
     Known accuracy becomes too low when its whole interval is below the expected interval. `before`
     is true if known accuracy was already too low. It then stays too low until the share of right
-    answers itself reaches the expected interval, so that a single label cannot switch the result
-    back and forth.
+    answers reaches the expected interval. It is not enough that the share's own interval reaches
+    it, because then a single label could switch the result back and forth.
     """
     known = labelled.known
     if known.labelled < ENOUGH or known.share is None:

@@ -79,7 +79,7 @@ def judgement_of(fields: Mapping[str, Any], timestamp: int) -> Judgement | None:
     if not 0 < len(found) <= LONGEST_ID or not 0 < len(label) <= LONGEST_LABEL:
         return None
     if len(identifier) > LONGEST_IDENTIFIER:
-        return None  # if it were cut, two identifiers could become one
+        return None  # if identifiers were cut, two of them could become equal
     source = fields.get("source")
     return Judgement(
         found,
@@ -189,7 +189,7 @@ def matched(one: Given, prediction: Mapping[str, Any] | None, stack: str) -> Joi
         return Reason.OTHER
     if not _has_label(prediction, one.judgement.label):
         return Reason.LABEL
-    assert isinstance(said, dict)  # otherwise `predicted` would be empty
+    assert isinstance(said, dict)  # for mypy: without a dict, `predicted` is empty
     return Joined(
         stream=Stream(stack, log_group, name),
         version=_text(model.get("version")) or _text(prediction.get("@function_version")),
@@ -211,7 +211,7 @@ def _has_label(prediction: Mapping[str, Any], label: str) -> bool:
     shares = prediction["prediction"].get("probability")
     if "record_version" not in prediction or not isinstance(shares, dict):
         return True
-    # the field's name of a label, as functions/inference/inference/labels.py makes it
+    # the name of the label's field, as functions/inference/inference/labels.py makes it
     name = "".join(each if each.isalnum() or each in "_-" else "_" for each in label)
     return name in shares
 

@@ -30,8 +30,8 @@ from monitor.summaries.summary import Stream, Summary
 
 type News = tuple[Finding, Change | None]  # a finding, and the change that its message reports
 
-# With fewer labels than `ENOUGH`, but at least so many, a version's last result is kept. A version
-# can lose labels, because only the labels of the last 30 days count.
+# A version can lose labels, because only the labels of the last 30 days count. If it has fewer
+# labels than `ENOUGH`, its last result is kept as long as it has at least so many.
 HELD: Final = ENOUGH // 2
 
 SCORE: Final = "prediction.score"
@@ -138,7 +138,7 @@ def counts(labelled: Labelled) -> tuple[int, ...]:
 
 
 def estimated(findings: Sequence[Finding], card: Card | None) -> list[Finding]:
-    """Return the findings, with the estimated accuracy added to each finding against the profile.
+    """Return the findings. Those from a comparison with the profile also get estimated accuracy.
 
     If the window is unlike the profile, accuracy is not estimated, and the finding's sentence says
     so.
@@ -157,7 +157,7 @@ def unlike_profile(findings: Sequence[Finding], before: Remembered) -> Remembere
 def overlapping(findings: Sequence[Finding], finding: Finding) -> list[Finding]:
     """Return the findings whose time overlaps with the time of `finding`.
 
-    The time can be longer than one window, because a comparison of two versions may take longer.
+    A comparison of two versions may cover a longer time than one window.
     """
     window = finding.window
     return [

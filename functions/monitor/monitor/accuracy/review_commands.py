@@ -63,8 +63,9 @@ def review_command(context: Context) -> int:
         f"{len(rows) - random} least certain of the other predictions (source human)."
     )
     print(
-        "Fill in the column label. In the random sample label all rows, or the first rows without "
-        "a gap: rows that you choose are not random. Then: python -m monitor feedback"
+        "Fill in the column label. In the random sample, label all rows, or begin with the first "
+        "row and leave none out: rows that you choose are not random. Then give the file to the "
+        "command feedback."
     )
     return 0
 

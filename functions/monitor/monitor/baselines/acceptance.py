@@ -78,8 +78,8 @@ def grown(
     """Add the days until `end` to a provisional baseline, which has too few windows for notices.
 
     The days are added without asking a person, so there must be no reason against them. Returns the
-    larger baseline, with the number `number`, and an empty text. If there is a reason against the
-    days, returns the current baseline and this reason.
+    larger baseline, which gets the number `number`, and an empty text. If there is a reason against
+    the days, returns the current baseline and this reason.
     """
     start = current.baseline.start // DAY * DAY
     try:
@@ -171,7 +171,8 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
     """Return sentences that say how large a change can be detected, and after how long.
 
-    The sentences hold for at most one false notice in `days` days of all `streams` streams.
+    They assume that all `streams` streams together may give at most one false notice in `days`
+    days.
     """
     if not slots:
         return ["No predictions in these days."]

@@ -13,7 +13,7 @@ from monitor.summaries.summary import Stream
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """The person who decides, or the schedule, and the reason. A decision is stored with both."""
+    """Who decides (a person or the schedule), and why. Both are stored with the decision."""
 
     by: str
     reason: str = ""

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
-HASHES: Final = 500  # hashes of frequent texts that a baseline keeps
+HASHES: Final = 500  # the most hashes of frequent texts that a baseline keeps
 LEAST: Final = 3  # the fewest windows that a baseline may have
 DOMINANT: Final = 0.5  # a script counts as usual if at least this share of the rows has it
 
@@ -192,7 +192,7 @@ def common_hashes(windows: Windows) -> dict[str, float]:
 
 
 def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[str]]:
-    """Find the text of each window that most exceeds its usual share.
+    """Find, for each window, the text whose share is furthest above its usual share.
 
     `known` has the usual shares by hash. Returns, for each window, the number of rows by which the
     text exceeds its usual share, and the text's hash.

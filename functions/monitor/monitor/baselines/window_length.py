@@ -15,10 +15,11 @@ from monitor.summaries.windows import DAY, HOUR, cut, stack
 
 WINDOWS: Final = 72  # a baseline with fewer windows is provisional
 # A window should be worth this many independent rows, because the rates of false notices
-# (false_alarm_table.py) were measured with such windows. A window is worth its rows divided by
-# `deff`, the design effect.
+# (false_alarm_table.py) were measured with such windows. Rows in bursts are worth fewer independent
+# ones: the number of rows, divided by `deff`, the design effect.
 INDEPENDENT: Final = 150
-ALIKE: Final = 1.25  # up to this deff, rows count as independent, and LEAST rows are enough
+# Up to this deff, rows count as independent. A window of `LEAST` rows is then enough.
+ALIKE: Final = 1.25
 LEAST: Final = 100
 SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)  # rows of a window
 
@@ -82,7 +83,7 @@ def plan(slots: Sequence[Summary]) -> Plan:
 
 
 def _shortest(slots: Sequence[Summary], longest: int, deff: float = 1.0) -> tuple[float, int, int]:
-    """Return the design effect, the smallest sufficient size of a window, and the windows' number.
+    """Return the design effect, the smallest sufficient window size, and the number of windows.
 
     The size is in rows. If no size suffices, size and number are 0. The design effect is the last
     one that could be measured, or `deff` if none could be measured.

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-SECONDS: Final = 30  # the longest wait for an answer; the stack's own function ends after 25
+SECONDS: Final = 30  # the longest wait for an answer; the stack's own function may run for 25
 LONGEST: Final = 100  # a name in an answer is cut after so many characters
 REFUSED: Final = {
     "ResourceNotFoundException": (

@@ -15,7 +15,7 @@ from monitor.canary.ask_function import Ask, NoAnswer
 from monitor.canary.golden_sentences import GoldenUnreadable, Model, Sentence
 from monitor.canary.judge_answers import LONGEST, Figures, Unfit, compare, differences, faults
 
-AT_ONCE: Final = 64  # sentences that the inference function takes in a request
+AT_ONCE: Final = 64  # the most sentences that the inference function accepts in a request
 MOST: Final = 20  # the most faults that a log line lists
 
 
@@ -79,8 +79,8 @@ def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
 
     `deployed` is the ARN of the version that the stack deployed. This version must contain the
     `expected` model, which is the model in the canary's own package. Another version answers during
-    a deployment, or after somebody moved the alias back. Another version is judged by its own
-    golden sentences.
+    a deployment, or after somebody moved the alias back. Such a version is judged by its own golden
+    sentences.
     """
     source = Source("", str(expected.card.get("name", "")), "")
     try:
@@ -119,7 +119,9 @@ def _judged(
 def _source(answering: str, described: Any) -> Source:
     card = described.get("card") if isinstance(described, dict) else None
     if not isinstance(card, dict):
-        raise Unfit("the function does not describe its model: deploy a package of this version")
+        raise Unfit(
+            "the function does not describe its model: deploy function and canary from one release"
+        )
     model, version = (str(card.get(field, ""))[:LONGEST] for field in ("name", "version"))
     return Source(answering.rpartition(":")[2], model, version)
 

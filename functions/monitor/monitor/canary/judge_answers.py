@@ -3,8 +3,8 @@
 Golden sentences are texts with the answers that the model gave when it was made. Labels, counts of
 word pieces and truncated flags must be equal to those answers. A component of the signature (eight
 numbers that describe the content) may differ by `SIGNATURE` steps, and a score by the model's
-tolerance. The mean difference of the scores may be a quarter of the tolerance. These limits were
-measured (docs/monitoring.md, section *Canary*).
+tolerance. The mean difference of the scores may be at most a quarter of the tolerance. These limits
+were measured (docs/monitoring.md, section *Canary*).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 from monitor.canary.golden_sentences import Model
 
 SIGNATURE: Final = 2
-MEAN: Final = 0.25  # as a share of the tolerance of one score
+MEAN: Final = 0.25  # the limit of the mean difference, as a share of the tolerance of one score
 MARKS: Final = 4  # the most special tokens that a tokenizer adds to a text's word pieces
 # These fields of the card are compared too, because answers do not show every difference.
 NAMED: Final = (
@@ -51,8 +51,9 @@ class Figures:
 def compare(model: Model, answers: Sequence[Any]) -> Figures:
     """Compare the answers with the golden sentences. Raises `Unfit` if an answer lacks a field.
 
-    Another label counts only if a label's probability moved by more than the tolerance. Otherwise
-    two labels are nearly equally probable, and a small difference decided between them.
+    A different label counts as a difference only if a label's probability moved by more than the
+    tolerance. Otherwise two labels are nearly equally probable, and a small difference decided
+    between them.
     """
     labels = tokens = truncated = steps = 0
     moved: list[float] = []
@@ -72,7 +73,7 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
         except (KeyError, TypeError, ValueError) as problem:
             raise Unfit(
                 f"an answer lacks a field to compare ({type(problem).__name__}: {problem}): "
-                "deploy a package of this version"
+                "deploy function and canary from one release"
             ) from problem
     mean = sum(moved) / len(moved) if moved else 0.0
     return Figures(len(answers), labels, tokens, truncated, steps, max(moved, default=0.0), mean)

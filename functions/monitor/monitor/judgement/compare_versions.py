@@ -1,6 +1,7 @@
-"""Compares two versions of a model that answered in the same time.
+"""Compares two versions of a model that answered during the same time.
 
-Each comparison is about the mean of a component or the share of a label.
+Each comparison is about the mean of a component, or about the share of a label. A component is a
+number that each prediction has, such as its score.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Difference:
 
 
 def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) -> list[Difference]:
-    """Return the differences between the slots of two versions, in the order of p.
+    """Return the differences between the slots of two versions. The smallest p comes first.
 
     Both versions need slots with predictions, and the slots cover the same time. Components that a
     version lacks are left out. If the versions have different profiles, the components that depend

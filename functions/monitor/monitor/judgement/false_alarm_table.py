@@ -2,7 +2,7 @@
 
 The choice is a row of the table `false_alarm_table.json`, which `make bench-monitor` writes. Each
 row promises a rate of false notices. The rate was measured on several kinds of traffic without
-drift, and the promise is the upper 95 % bound of the rate with the worst kind.
+drift, and the promise is the upper 95 % bound of the rate on the worst of these kinds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Row:
 class Choice:
     """The row that is used when `streams` streams are judged.
 
-    `asked` is the wanted number of days with at most one false notice.
+    `asked` is the number of days in which at most one false notice is wanted.
     """
 
     row: Row
@@ -78,10 +78,11 @@ def choose(
     streams: int = 1,
     table: tuple[Row, ...] | None = None,
 ) -> Choice:
-    """Choose the loosest row that promises `days` for all streams together, else the strictest row.
+    """Choose the loosest row that promises `days` for all streams together, or the strictest row.
 
-    Each row was measured with one size of baseline. The rows that are used have the largest size
-    that is not above `windows`, or the smallest size if all sizes are above `windows`.
+    The strictest row is chosen if no row promises so much. Each row was measured with one size of
+    baseline. The rows that are used have the largest size that is not above `windows`, or the
+    smallest size if all sizes are above `windows`.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

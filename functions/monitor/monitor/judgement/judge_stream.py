@@ -31,7 +31,9 @@ from monitor.summaries.windows import DAY, cut, moment, stack
 type Version = tuple[str, str]  # the version of the model, and its profile
 
 UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a plan
-REMEMBERED: Final = 10  # windows: no row of false_alarm_table.json requires so many in a row
+# A state has the results of so many last windows. A notice never takes so many unusual windows in a
+# row (false_alarm_table.json).
+REMEMBERED: Final = 10
 DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
@@ -49,7 +51,7 @@ class Reference(StrEnum):
     BASELINE = "baseline"  # accepted by a person; only this reference can give a notice
     PROFILE = "profile"  # the validation texts of the model, for information
     VERSION = "version"  # another version of the model in the same window, for information
-    LABELS = "labels"  # right labels that came back (known_accuracy.py)
+    LABELS = "labels"  # the right labels of predictions (known_accuracy.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of a stream between two runs. Times are in seconds since 1970, and 0 is never.
+    """The state of a stream between two runs. Times are in seconds since 1970, and 0 means never.
 
     - `until` is the end of the last window.
     - `full` is the end of the last window with enough predictions.
-    - `recent` says whether each of the last consecutive windows was unusual against the baseline.
+    - `recent` says, for each of the last consecutive windows, whether it was unusual by comparison
+      with the baseline.
     - `number` is the number of that baseline.
     - `word` is the last verdict.
     - `stale` is the day, counted from 1970, on which the stream was last called stale.
@@ -329,10 +332,10 @@ def _between_versions(
     """Judge each version except the reference, as soon as it has enough predictions in a window.
 
     The reference is the baseline's version, or the version with most predictions if there is no
-    baseline. Both versions are compared over the same slots. These are the slots of this window
-    and, until both versions have enough predictions, earlier slots of the last day. After a
-    deployment, the reference answers too little even in a day. The window is then compared with the
-    baseline.
+    baseline. Both versions are compared over the same slots. These are the slots of this window. If
+    they are too few, earlier slots of the last day are added until both versions have enough
+    predictions. After a deployment, the reference has too few predictions even in a whole day. The
+    window is then compared with the baseline.
     """
     here = _by_version(parts)
     most = max(here, key=lambda v: sum(s.rows for s in here[v]))

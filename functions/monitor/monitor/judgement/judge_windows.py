@@ -75,8 +75,8 @@ class Signal:
     def unusual(self, level: float) -> NDArray[np.bool_]:
         """Return whether the signal is unusual, for each window: shape (windows,).
 
-        It is unusual if p is below an eighth of `level` (one of eight signals), and the effect is
-        at least the signal's value in `FLOOR`.
+        It is unusual if p is below an eighth of `level` (because there are eight signals), and the
+        effect is at least the signal's value in `FLOOR`.
         """
         with np.errstate(invalid="ignore"):
             return (self.p < level / len(SIGNALS)) & (self.effect >= FLOOR[self.name])

@@ -23,7 +23,9 @@ from monitor.summaries.windows import Windows
 
 Array = NDArray[np.float64]
 
-LEVEL: Final = 0.001  # the level of a window: each of the eight signals is tested at an eighth
+LEVEL: Final = (
+    0.001  # the level of a window; each of the eight signals is tested at an eighth of it
+)
 
 
 class ProfileUnreadable(ValueError):
@@ -35,14 +37,14 @@ class Profile:
     """The statistics of the reference rows: the validation texts of the model.
 
     - `rows` is the number of reference rows.
-    - `names` are the p components.
+    - `names` are the p components (numbers that each prediction has, such as its score).
     - `centre` is their mean over the rows, and `deviation` their standard deviation, both of shape
       (p,). `covariance` is their covariance, of shape (p, p).
     - `caps` holds the cap of each capped component.
     - `labels` and `flags` count rows by value.
     - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.
-    - `limits` holds the threshold of each strange field (strange_rows.py), and `strange` counts the
-      rows of each kind.
+    - `limits` holds, for each field, the threshold from which on a row is strange (strange_rows.py).
+    - `strange` counts the strange rows of each kind.
     """
 
     id: str
@@ -115,8 +117,8 @@ class Profile:
 def judge(windows: Windows, profile: Profile) -> Judgement:
     """Judge windows against the profile.
 
-    The signals are the same as against a baseline. Each test compares the rows of a window and the
-    rows of the profile as two samples of independent rows.
+    The signals are the same as in a comparison with a baseline. Each test compares the rows of a
+    window and the rows of the profile as two samples of independent rows.
     """
     found: list[Signal] = []
     missing: dict[str, str] = {}

@@ -15,7 +15,7 @@ from monitor.messages.send_once import Claims, Held
 SOURCE: Final = "prediction-monitor"
 DETAIL_TYPE: Final = "ModelDriftDetected"
 DRIFTED: Final = {"begins", "spreads"}  # only these changes are sent as an event
-LIMIT: Final = 240_000  # bytes of a text: SNS and EventBridge take 256 KiB with all other fields
+LIMIT: Final = 240_000  # bytes of a text; SNS and EventBridge take 256 KiB, all fields together
 CUT: Final = (
     "\n(cut here: the whole text is in the index, as monitor.message.text of this verdict)\n"
 )

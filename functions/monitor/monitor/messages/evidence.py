@@ -27,7 +27,7 @@ from monitor.summaries.store import Store
 from monitor.summaries.summary import SIGNATURE, Summary, total
 from monitor.summaries.windows import DAY, HOUR, cut
 
-DAYS: Final = 30  # a message has the most extreme value of a number in so many days before
+DAYS: Final = 30  # a number's most extreme value is taken from so many days before the change
 TIMEOUT: Final = 20  # seconds for one search
 LABELS: Final = 3  # the most labels that are shown
 VERSIONS: Final = (Change.DIFFERS, Change.AGREES)

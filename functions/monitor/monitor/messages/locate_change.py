@@ -27,9 +27,9 @@ MORE: Final = 0.2
 LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
 EARLIER: Final = 7 * DAY  # a value is new if no prediction in this time before the change has it
 DEPLOYED: Final = 30 * DAY  # older deployments are not looked for
-PASSES: Final = 2 * HOUR  # canary results that are older than the window's end by this are ignored
-SAMPLE: Final = 200  # words are taken from so many predictions of each shard
-EARLIER_SAMPLE: Final = 1000  # these words are counted in so many earlier predictions of each shard
+PASSES: Final = 2 * HOUR  # a canary result this much older than the window's end is ignored
+SAMPLE: Final = 200  # typical words are sought in so many predictions of each shard
+EARLIER_SAMPLE: Final = 1000  # and counted in so many earlier predictions of each shard
 CANDIDATES: Final = {
     "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
 }

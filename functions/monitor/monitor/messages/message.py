@@ -44,7 +44,8 @@ NAMED: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NUMBER: Final = re.compile(r"[0-9]{1,10}")
 PREDICTIONS: Final = "prediction-monitor-predictions"  # the beginning of the dashboard's id
 NOTICES: Final = (Change.BEGINS, Change.SPREADS)
-ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)  # the advice depends on the evidence
+# In these messages, the advised action depends on the evidence.
+ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)
 DATED: Final = (*ADVISED, Change.RECOVERS, Change.REPLACED, Change.AGREES)
 FEW: Final = 0.5  # fewer predictions than this share of the usual number are a reason to look
 SUBJECTS: Final = {
@@ -121,8 +122,8 @@ class Moved:
     - `field` names the component, and `name` the number.
     - `rose` and `fell` say in words what a higher and a lower number mean.
     - `now` is the value in the window. `usual` is the usual value, or None if it is not known.
-    - `extreme` is the highest value of a window in the last `days` days before the change if the
-      number rose, and the lowest if it fell. It is None if it is not known.
+    - `extreme` is a value of a window in the last `days` days before the change: the highest value
+      if the number rose, and the lowest if it fell. If it is not known, `extreme` is None.
     - `share` says that the number is a share of the predictions.
     - `older` is the version whose value is `usual`, or empty if that is the baseline's value.
     """
@@ -449,7 +450,7 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
     if action is Action.ROLL_BACK:
         yield _short(f"To roll back: {_back(facts)}")
     if facts.unread:
-        yield _short(f"Some of this could not be read: {next(iter(facts.unread.values()))}.")
+        yield _short(f"Some facts could not be read: {next(iter(facts.unread.values()))}.")
     for name, address in facts.links.items():
         yield f"{name}: {address}"
     if change in {*ADVISED, Change.WEEKDAY}:
@@ -472,9 +473,10 @@ def _evidence(facts: Facts, action: Action) -> Iterator[str]:
 
 
 def _movement(facts: Facts, action: Action) -> Iterator[str]:
-    """Yield the numbers that moved, a description of the texts, and the part that changed.
+    """Yield the numbers that moved, a description of the texts, and the place of the change.
 
-    Texts are described unless the advice is to roll back, because then they are not the cause.
+    Texts are not described if the advice is to roll back, because then they are not the cause. The
+    place is a part of the traffic.
     """
     if facts.moved:
         yield f"What moved: {facts.moved[0].sentence()}."

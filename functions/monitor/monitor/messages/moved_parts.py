@@ -1,4 +1,4 @@
-"""Describes the parts of signals that moved, each by a number, its usual value and its extreme.
+"""Describes the parts of signals that moved, each by a number with its usual and extreme value.
 
 A `Measure` computes the number from summaries. It also has the search that computes the same number
 from predictions, so that `locate_change.py` can split the number by version or script.
@@ -27,14 +27,15 @@ Array = NDArray[np.float64]
 Query = Mapping[str, Any]
 
 MOST: Final = 3  # the most numbers in a message
-NOTICEABLE: Final = 0.05  # people do not care about a smaller change, as a share of the usual value
+NOTICEABLE: Final = 0.05  # the smallest change worth showing, as a share of the usual value
 NAMES: Final = 3  # the most unusual values in the name of a number
 # For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
-    "input.tokens_per_word": ("pieces of a word", "words are rarer", "words are more common"),
+    "input.tokens_per_word": ("word pieces per word", "words are rarer", "words are more common"),
     "input.non_letter_share": (
-        "share of characters that are no letters", "more digits and signs", "fewer digits and signs"
+        "share of characters that are no letters", "more digits and symbols",
+        "fewer digits and symbols",
     ),
     "input.surprisal": ("surprisal", "wording is less usual", "wording is more usual"),
     "input.novelty": (
@@ -42,8 +43,8 @@ WORDS: Final = {
     ),
     "prediction.score": ("score", "the model is more sure", "the model is less sure"),
     UNKNOWN: (
-        "texts with an unknown piece", "more texts have unknown pieces",
-        "fewer texts have unknown pieces",
+        "texts with an unknown word piece", "more texts have unknown word pieces",
+        "fewer texts have unknown word pieces",
     ),
 }  # fmt: skip
 FLAGS: Final = {
@@ -62,8 +63,9 @@ class Measure:
     - `of` returns the number of each window, shape (windows,). It is NaN if the records lack it.
     - `mean` is the field whose mean is the number.
     - `share` is a query if `mean` is None. The number is then the share of the rows that match it.
-    - `values` is given if these are the rows with an unusual value. It returns the unusual values
-      of a window with their numbers of rows. `noun` says what such a value belongs to.
+    - `values` is given if the number is the share of the rows with an unusual value. It returns the
+      unusual values of a window with their numbers of rows. `noun` says what such a value belongs
+      to.
     """
 
     field: str
@@ -186,7 +188,7 @@ def towards(
 
 
 def _best(several: Sequence[Measure], window: Summary, usual: Summary | None) -> Measure | None:
-    """Return the first measure that changed noticeably, or the last one if none before it did."""
+    """Return the first measure that changed noticeably, or the last measure if none did."""
     for measure in several[:-1]:
         now, expected = value_of(measure, window), value_of(measure, usual) if usual else None
         if now is None:
@@ -299,7 +301,7 @@ def _strange(part: str, baseline: Baseline) -> Measure:
         return np.minimum(1.0, _share(np.asarray(rows, float), windows))
 
     query = {"bool": {"should": [kinds[name] for name in chosen], "minimum_should_match": 1}}
-    noun = WORDS[part][0] if part in kinds else "words, signs or content"
+    noun = WORDS[part][0] if part in kinds else "words, characters or content"
     name = f"share of texts with a rare value of {noun}" if part != UNKNOWN else f"share of {noun}"
     return Measure(
         f"strange {part}", name, "more texts are out of the ordinary",

@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 
 CLAIMED: Final = "messages/claimed/"
 WAITING: Final = "messages/waiting/"
-# Longer than the messenger may run (template.yaml). Shorter than the three minutes after which
-# Lambda makes its last retry of an invocation.
+# This is longer than the messenger may run (template.yaml), and shorter than the three minutes
+# after which Lambda makes its last retry of an invocation.
 LEASE: Final = timedelta(seconds=150)
 TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}  # errors of a conditional write
 SENT: Final = b"sent"

@@ -98,11 +98,12 @@ class Episode:
 
     The last windows on weekdays that the baseline lacks:
     - `odd` counts the unusual ones in a row, and `odd_since` is the start of the first of them.
-    - `weekday` is the number of the baseline for which people got a message about them.
+    - `weekday` is the number of the baseline about whose missing weekday people got a message.
 
     - `stale` says that the last message was about a day without a full window.
     - `digest` is the week, counted from 1970, of the last weekly digest.
-    - `versions` maps each version that was compared with another one within a day to the results.
+    - `versions` maps a version to the results of its comparisons with another version, if the last
+      of them is at most a day old.
 
     Times are in seconds since 1970.
     """

@@ -1,6 +1,6 @@
 """Joins fine bins, and rare labels, into the few groups that a chi-squared test compares.
 
-A code is the number of a fine bin (bins.py).
+Each fine bin has a number, its code (bins.py).
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ Codes = NDArray[np.int64]
 
 PARTS: Final = 10  # groups of a numeric field
 APART: Final = 0.01  # exact 0 or 1 is a group of its own if at least this share of rows has it
-EXPECTED: Final = 5.0  # labels with fewer expected rows in a window form one group
+EXPECTED: Final = 5.0  # all labels with fewer rows in an average window form one group
 LABELS: Final = 20  # the most labels with a group of their own
 
 
 def deciles(counts: Array, name: str) -> Codes:
-    """Return the group of each code, so that each group has about a tenth of the rows.
+    """Put each fine bin into a group, so that each group has about a tenth of the rows.
 
-    `counts` has the number of rows of each code. The shape is (codes,) for `counts` and for the
-    result. Exact 0 and exact 1 are groups of their own if enough rows have them. There are fewer
-    than ten groups if many rows have one value. Every group has rows, unless there are no rows.
+    `counts` has the number of rows in each bin, and the result has the group of each bin. Both are
+    in the order of the bins' codes: shape (codes,). Exact 0 and exact 1 are groups of their own if
+    enough rows have them. There are fewer than ten groups if many rows have one value. Every group
+    has rows, unless there are no rows.
     """
     total = counts.sum()
     groups = np.zeros(len(counts), dtype=np.int64)
@@ -42,8 +43,8 @@ def deciles(counts: Array, name: str) -> Codes:
     for place, code in enumerate(alone):
         groups[code] = PARTS + place
     groups[counts == 0] = -1
-    # A code without rows joins the group of the nearest code below that has rows. If there is
-    # none below, it joins the group of the first code above.
+    # A bin without rows joins the group of the nearest lower bin that has rows. If there is none,
+    # it joins the group of the first bin that has rows.
     for codes in (range(1, len(groups)), range(len(groups) - 2, -1, -1)):
         step = -1 if codes.step > 0 else 1
         for code in codes:
@@ -62,7 +63,7 @@ def grouped(counts: Array, groups: Codes) -> Array:
 
 
 def common_labels(names: Sequence[str], counts: Array, rows: float) -> tuple[str, ...]:
-    """Return the labels of which a window of `rows` rows has at least `EXPECTED` on average.
+    """Return the labels that at least `EXPECTED` rows have in an average window of `rows` rows.
 
     These are at most `LABELS` labels, and at least the most frequent label. All remaining labels
     form one group.

@@ -1,13 +1,16 @@
 """A control chart of the means of windows.
 
+A component is a number that each prediction has, such as its score or its number of words. The
+mean of a window is the mean of a component over the window's predictions.
+
 The chart computes Hotelling's T²: the distance of a window's means from the baseline's means,
 measured by the covariance between the baseline's windows (Hotelling 1947). The limit of the chart
 is the limit for a future observation (Montgomery, Introduction to Statistical Quality Control,
 11.3).
 
-The covariance between windows is valid even if the predictions of a window depend on each other. A
-test that assumes independent predictions would call hundreds of times too many windows unusual when
-similar documents arrive in bursts.
+The covariance between windows is valid even if the predictions of a window depend on each other. If
+similar documents arrive in bursts, a test that assumes independent predictions would call hundreds
+of times too many windows unusual.
 """
 
 from __future__ import annotations
@@ -257,7 +260,7 @@ def cap(counts: Array, name: str) -> float:
     code = int(np.searchsorted(np.cumsum(counts), CAP * counts.sum()))
     scale = SCALES[name]
     if scale.whole and code < 1 + scale.steps:
-        return float(scale.middle[code])  # a bin of whole numbers holds only this number
+        return float(scale.middle[code])  # a bin of a field of whole numbers holds only one number
     return float(scale.lower[code + 1]) if code + 1 < scale.count else float(scale.middle[code])
 
 

@@ -1,4 +1,4 @@
-"""Counts strange rows: rows with a value that hardly any row of the baseline reaches.
+"""Counts strange rows: rows with a value as high as in hardly any row of the baseline.
 
 They are counted separately for each field, from the counts of the field's bins.
 """
@@ -23,14 +23,15 @@ FIELDS: Final = (
 )
 UNKNOWN: Final = "input.unk_share"
 SUM: Final = "their sum"
-SHARE: Final = 0.003  # at most this share of the baseline's rows reaches the threshold of a field
+SHARE: Final = 0.003  # at most this share of the baseline's rows reaches a field's threshold
 
 
 def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
     """Return the threshold of each field that has rows.
 
-    The threshold is the lowest bin (given by its code) that at most `SHARE` of the rows reach.
-    `bins` has, for each field, the number of rows in each bin: shape (codes,).
+    The threshold is a bin, given by its number (its code in bins.py). It is the lowest bin with at
+    most `SHARE` of the rows in it and in all higher bins together. `bins` has, for each field, the
+    number of rows in each bin: shape (codes,).
     """
     found = {}
     for name in FIELDS:

@@ -113,7 +113,7 @@ def fisher_upper(hits: int, rows: int, reference_hits: int, reference_rows: int)
     """Return the one-sided p of Fisher's exact test.
 
     It is the probability of at least `hits` hits among `rows` rows, given the margins of the table.
-    Without rows it is 1. `hits` counts as `rows` if it is larger.
+    If `hits` is larger than `rows`, it is treated as equal to `rows`. Without rows the result is 1.
     """
     if not rows or not reference_rows:
         return 1.0

@@ -80,8 +80,8 @@ def read_slots(
 ) -> list[Summary]:
     """Read a summary of each slot and version that has predictions, in the order of time.
 
-    `start` and `end` are limits of slots, in seconds since 1970. Raises the same exceptions as
-    `find_streams`.
+    `start` and `end` are times at which slots begin, in seconds since 1970. Raises the same
+    exceptions as `find_streams`.
     """
     if start % SLOT or end % SLOT:
         raise ValueError(

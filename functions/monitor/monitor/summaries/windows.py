@@ -69,8 +69,9 @@ class Windows:
 class Cut:
     """The result of joining slots to windows.
 
-    `full` are windows with enough predictions. `short` are windows that lasted the longest time
-    without enough predictions. `open` are the last slots, which do not form a window yet.
+    `full` are windows with enough predictions. `short` are windows that did not get enough
+    predictions in the longest permitted time. `open` are the last slots, which do not form a window
+    yet.
     """
 
     full: list[Summary]
