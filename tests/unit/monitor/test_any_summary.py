@@ -78,7 +78,7 @@ def test_any_window_is_judged(some: list[Summary]) -> None:
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @settings(max_examples=60, deadline=None)
 @given(st.lists(summaries(), min_size=1, max_size=8))
-def test_any_days_can_be_accepted_or_are_too_few(some: list[Summary]) -> None:
+def test_any_days_give_a_baseline_or_are_refused_as_too_few(some: list[Summary]) -> None:
     assume(sum(s.rows for s in some))
     planned = plan(some)
     assert planned.sentence()

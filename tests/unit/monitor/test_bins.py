@@ -47,11 +47,11 @@ def test_codes_increase_with_the_values(name: str) -> None:
         ("input.surprisal", 1e6, SCALES["input.surprisal"].count - 1),
     ],
 )
-def test_code(name: str, value: float, code: int) -> None:
+def test_values_have_the_expected_codes(name: str, value: float, code: int) -> None:
     assert SCALES[name].codes([value]).tolist() == [code]
 
 
-def test_the_value_of_a_whole_number_s_bin_is_that_number() -> None:
+def test_the_bin_of_a_single_whole_number_is_represented_by_this_number() -> None:
     scale = SCALES["input.words"]
     words = np.arange(65)
     assert scale.middle[scale.codes(words)].tolist() == words.tolist()

@@ -178,7 +178,7 @@ def test_codedeploy_gets_a_failure_if_the_run_raises(
         (Answer(b'{"predictions": []}'), "0 of 40 golden sentences were answered"),
     ],
 )
-def test_a_missing_answer_gets_a_sentence_and_counts_as_a_failure(
+def test_a_missing_answer_is_reported_in_a_sentence_and_counts_as_a_failure(
     answer: Answer, words: str, start: Any
 ) -> None:
     found, counted = start(lambda *_: answer).run(SCHEDULED)
@@ -188,7 +188,7 @@ def test_a_missing_answer_gets_a_sentence_and_counts_as_a_failure(
     assert counted == {"CanaryRuns": [1], "CanaryFailures": [1]}
 
 
-def test_a_slow_function_gets_a_sentence(
+def test_a_function_that_does_not_answer_in_time_is_reported_in_a_sentence(
     start: Any, monkeypatch: pytest.MonkeyPatch, built: Function
 ) -> None:
     config = botocore.config.Config(read_timeout=0.3, retries={"total_max_attempts": 1})
@@ -204,7 +204,7 @@ def test_a_slow_function_gets_a_sentence(
     assert "predict:live did not answer within 30 seconds" in found["sentence"]
 
 
-def test_two_runs_at_once_write_two_lines(start: Any, built: Function, capsys: Any) -> None:
+def test_two_simultaneous_runs_write_a_line_each(start: Any, built: Function, capsys: Any) -> None:
     canary = start(of(built))
     threads = [
         threading.Thread(target=canary.module.handler, args=(SCHEDULED, Context()))
@@ -275,7 +275,7 @@ def test_a_function_of_your_own_is_asked_its_questions(
     assert words in found["sentence"]
 
 
-def test_slow_answers_to_many_questions_end_in_time() -> None:
+def test_a_run_with_many_slow_answers_ends_in_time() -> None:
     asked = []
 
     def ask(_function: str, event: Any) -> Reply:

@@ -35,5 +35,7 @@ from monitor.statistics.chi_squared_groups import EXPECTED, LABELS, common_label
         "at most twenty",
     ],
 )
-def test_common_labels(counts: dict[str, int], rows: float, kept: tuple[str, ...]) -> None:
+def test_labels_that_are_frequent_enough_are_compared_by_name(
+    counts: dict[str, int], rows: float, kept: tuple[str, ...]
+) -> None:
     assert common_labels(list(counts), np.array(list(counts.values()), float), rows) == kept

@@ -30,7 +30,7 @@ def search(*, timed_out: bool, failed: int) -> dict[str, Any]:
     return Sight(Server(answer), None, "cwl-*").search({})  # type: ignore[arg-type]
 
 
-def test_a_whole_answer_gives_its_aggregations() -> None:
+def test_a_complete_answer_gives_its_aggregations() -> None:
     assert search(timed_out=False, failed=0) == {"n": {"value": 1}}
 
 

@@ -25,7 +25,9 @@ TABLE = (
         (30, 60, 1, TABLE[0], True),
     ],
 )
-def test_choose(windows: int, days: float, streams: int, row: Row, kept: bool) -> None:
+def test_the_loosest_row_that_promises_the_days_is_chosen(
+    windows: int, days: float, streams: int, row: Row, kept: bool
+) -> None:
     choice = choose(windows, days=days, streams=streams, table=TABLE)
     assert (choice.row, choice.kept) == (row, kept)
 
@@ -38,7 +40,7 @@ def test_the_sentence_says_that_no_row_is_strict_enough() -> None:
     )
 
 
-def test_the_measured_table_has_a_row_for_the_default() -> None:
+def test_for_the_default_setting_each_size_of_baseline_has_a_row_strict_enough() -> None:
     for windows in sorted({row.windows for row in false_alarm_table.rows()}):
         assert choose(windows).kept
     assert all(

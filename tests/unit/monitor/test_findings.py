@@ -97,7 +97,9 @@ def test_after_a_deployment_the_message_compares_with_the_baseline() -> None:
     [replace(reference(), armed=False), None],
     ids=["a provisional baseline", "another weekday"],
 )
-def test_a_baseline_that_is_no_reference_gives_no_message(accepted: Accepted | None) -> None:
+def test_a_version_gets_no_message_if_the_baseline_cannot_give_notices(
+    accepted: Accepted | None,
+) -> None:
     base = replace(reference().baseline, weekdays=(5, 6))
     used = accepted or replace(reference(), baseline=base)
     _, findings = followed(versioned(day(hours=8, given=SPAM), "2"), accepted=used)

@@ -35,7 +35,7 @@ def test_the_interval_equals_scipy_s(counts: tuple[int, int]) -> None:
     assert wilson(right, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-def test_without_a_label_nothing_is_known() -> None:
+def test_without_a_label_known_accuracy_can_be_anything() -> None:
     assert Tally().share is None
     assert Tally().interval == (0, 1)
 
@@ -51,7 +51,9 @@ def test_the_interval_of_an_estimate_allows_for_chance_and_calibration() -> None
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=50), st.integers(1, 10_000))
-def test_an_estimate_lies_in_its_interval_within_0_and_1(scores: list[float], fit: int) -> None:
+def test_an_estimate_lies_in_its_interval_which_lies_between_0_and_1(
+    scores: list[float], fit: int
+) -> None:
     found = estimate(Moments(len(scores), sum(scores), sum(p * p for p in scores)), fit)
     assert found is not None
     assert 0 <= found.interval.low <= found.share + 1e-9
@@ -73,7 +75,7 @@ def test_an_estimate_lies_in_its_interval_within_0_and_1(scores: list[float], fi
         (Tally(400, 100, 0.6), Tally(99, 78, 0.78), True),  # the random sample is too small
     ],
 )
-def test_accuracy_is_too_low_if_its_whole_interval_is_below(
+def test_accuracy_is_too_low_if_its_whole_interval_is_below_the_expected_one(
     every: Tally, audit: Tally, expected: bool | None
 ) -> None:
     assert below(Labelled(every, audit), CARD) is expected

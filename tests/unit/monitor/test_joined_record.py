@@ -44,7 +44,9 @@ def test_unknown_fields_are_left_out() -> None:
         ({"prediction_id": "another"}, False),
     ],
 )
-def test_prediction_and_identifier_make_the_id(change: dict[str, Any], same: bool) -> None:
+def test_the_id_depends_on_the_prediction_and_the_identifier_alone(
+    change: dict[str, Any], same: bool
+) -> None:
     sample = Joined.read(SAMPLE)
     other = replace(sample, judgement=replace(sample.judgement, **change))
     assert (other.key == sample.key) is same

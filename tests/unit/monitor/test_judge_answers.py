@@ -152,7 +152,7 @@ def matrices(graph: Any) -> Iterator[Any]:
                 yield from matrices(attribute.g)
 
 
-def test_a_matrix_of_zeros_is_found_by_the_answers(tmp_path: Path) -> None:
+def test_a_weight_matrix_of_zeros_is_found_by_the_answers(tmp_path: Path) -> None:
     model = onnx.load(SHIPPED / "model.onnx")
     found = list(matrices(model.graph))
     assert len(found) > 20
@@ -192,7 +192,7 @@ def test_the_model_that_was_built_passes() -> None:
         ("tokens", 1, 1, ["1 of 40 golden sentences have another count of word pieces"]),
     ],
 )
-def test_each_limit_allows_usual_differences_and_no_larger_ones(
+def test_differences_up_to_each_limit_pass_and_larger_differences_fail(
     field: str, difference: float, sentences: int, found: list[str]
 ) -> None:
     answers = []
@@ -235,7 +235,9 @@ def test_a_near_tie_that_another_processor_decides_otherwise_is_no_fault(
         ("Nehalem", ["a score differs by 0.041, at most 0.040 is usual"]),  # without AVX
     ],
 )
-def test_recorded_scores_of_another_processor(processor: str, found: list[str]) -> None:
+def test_recorded_scores_pass_on_a_processor_with_avx2_and_fail_without_avx(
+    processor: str, found: list[str]
+) -> None:
     golden = [{"text": str(at), **each} for at, each in enumerate(RECORDED["golden"])]
     content = {"sentences": golden, "tolerance": {}}
     model = Model.of({"max_tokens": RECORDED["max_tokens"]}, content)
@@ -307,7 +309,9 @@ def test_a_broken_older_version_is_found_by_its_own_golden_sentences(tmp_path: P
     assert "39 of 40 golden sentences have another label" in result.faults
 
 
-def test_another_model_in_the_deployed_version_is_not_judged_by_itself(tmp_path: Path) -> None:
+def test_another_model_in_the_deployed_version_is_not_judged_by_its_own_sentences(
+    tmp_path: Path,
+) -> None:
     """The wrong model would pass its own golden sentences."""
     folder = restated(changed(SHIPPED, tmp_path / "model", newer))
     result = run(deployed(folder))
@@ -337,14 +341,14 @@ def test_many_sentences_are_asked_in_several_requests() -> None:
         (lambda golden: golden.update(tolerance=0.04), "AttributeError"),
     ],
 )
-def test_golden_sentences_that_cannot_be_read_get_a_sentence(spoil: Any, words: str) -> None:
+def test_unreadable_golden_sentences_are_reported_in_a_sentence(spoil: Any, words: str) -> None:
     profile = json.loads((SHIPPED / "profile.json").read_text(encoding="utf-8"))
     spoil(profile["golden"])
     with pytest.raises(GoldenUnreadable, match=words):
         Model.of(EXPECTED.card, profile["golden"])
 
 
-def test_a_package_without_golden_sentences_says_so(tmp_path: Path) -> None:
+def test_a_package_without_golden_sentences_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(GoldenUnreadable, match="holds no golden sentences"):
         shipped_model((tmp_path,))
     (tmp_path / "card.json").write_text("{}", encoding="utf-8")

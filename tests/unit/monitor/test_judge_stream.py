@@ -72,7 +72,7 @@ def words(findings: Sequence[Finding]) -> list[Verdict | None]:
     return [finding.verdict for finding in findings if finding.reference is Reference.BASELINE]
 
 
-def test_the_same_traffic_is_ok() -> None:
+def test_traffic_like_the_baseline_gives_the_verdict_ok() -> None:
     state, findings = followed(day())
     assert words(findings).count(Verdict.OK) >= 0.95 * len(findings)
     assert Verdict.NOTICE not in words(findings)
@@ -137,7 +137,7 @@ def test_another_baseline_restarts_the_count() -> None:
     assert after.number == 2
 
 
-def test_without_a_baseline() -> None:
+def test_a_stream_without_a_baseline_gets_provisional_verdicts() -> None:
     _, findings = follow(
         STREAM, day(), State(), accepted=None, profile=None, choice=CHOICE, now=NEXT + 3 * DAY
     )
@@ -159,7 +159,7 @@ def test_a_weekday_that_the_baseline_lacks_gives_no_notice() -> None:
     assert "no such weekday" in findings[0].sentence
 
 
-def test_too_few_predictions() -> None:
+def test_windows_with_too_few_predictions_are_insufficient() -> None:
     few = [
         replace(s, start=NEXT + at * HOUR)
         for at, s in enumerate(slots(48, 3, np.random.default_rng(4)))
@@ -168,7 +168,7 @@ def test_too_few_predictions() -> None:
     assert set(words(findings)) == {Verdict.INSUFFICIENT}
 
 
-def test_stale_once_a_day() -> None:
+def test_a_stream_without_predictions_is_called_stale_once_a_day() -> None:
     state, _ = followed(day(hours=8))
     late = NEXT + 2 * DAY
     state, findings = followed([], state=state, now=late)
@@ -231,15 +231,19 @@ def compared(findings: Sequence[Finding]) -> list[Finding]:
 
 
 ROLLOUTS: dict[str, tuple[float, dict[str, Any], str]] = {
-    "half, other scores": (0.5, {"prediction.score": 0.4}, "prediction.score"),
-    "half, other labels": (0.5, {"prediction.label": "spam"}, "share of the label"),
-    "a tenth, other labels": (0.1, {"prediction.label": "spam"}, "share of the label"),
-    "a tenth, other signature": (0.1, {"input.sig.s3": 60}, "input.sig.s3"),
+    "half of the traffic, other scores": (0.5, {"prediction.score": 0.4}, "prediction.score"),
+    "half of the traffic, other labels": (0.5, {"prediction.label": "spam"}, "share of the label"),
+    "a tenth of the traffic, other labels": (
+        0.1,
+        {"prediction.label": "spam"},
+        "share of the label",
+    ),
+    "a tenth of the traffic, other signature": (0.1, {"input.sig.s3": 60}, "input.sig.s3"),
 }
 
 
 @pytest.mark.parametrize(("share", "given", "moved"), ROLLOUTS.values(), ids=ROLLOUTS)
-def test_a_rollout_is_judged_on_the_same_windows(
+def test_both_versions_of_a_rollout_are_compared_over_the_same_time(
     share: float, given: dict[str, Any], moved: str
 ) -> None:
     _, findings = followed(rollout(share, given))
@@ -254,7 +258,7 @@ def test_a_rollout_is_judged_on_the_same_windows(
     assert first.window.end - NEXT >= 100 / (share * EACH) * SLOT
 
 
-def test_a_rollout_of_an_equal_model_is_ok() -> None:
+def test_a_rollout_of_an_equal_model_gives_the_verdict_ok() -> None:
     found = compared(followed(rollout(0.1))[1])
     assert found
     assert {finding.verdict for finding in found} == {Verdict.OK}
@@ -274,7 +278,7 @@ def test_after_a_deployment_the_new_version_is_compared_with_the_baseline() -> N
         assert "compared with the baseline of version 1: The share of the label" in finding.sentence
 
 
-def test_components_of_a_profile_are_not_compared_between_profiles() -> None:
+def test_components_that_depend_on_a_profile_are_not_compared_between_profiles() -> None:
     given = {"input.sig.s3": 60, "input.novelty": 4.0}
     both = compared(followed(rollout(0.5, given, profile="another"))[1])
     alone = [replace(part, profile="another") for part in versioned(day(given=given), "2")]
@@ -314,15 +318,17 @@ def many_labels(part: Summary) -> Summary:
 
 
 BAD: dict[str, Callable[[], list[Summary]]] = {
-    "no documents": list,
-    "nan": lambda: [broken(part) for part in day()],
+    "no slots": list,
+    "sums that are not numbers": lambda: [broken(part) for part in day()],
     "no field at all": lambda: [without_fields(part) for part in day()],
     "half an hour is missing": lambda: [p for p in day() if not 2 <= (p.start // SLOT) % 8 < 4],
     "half a day is missing": lambda: [p for p in day() if (p.start // HOUR) % 24 < 12],
-    "clocks ahead": lambda: [*day(hours=24), replace(day(hours=1)[0], start=NEXT + 400 * DAY)],
-    "slots of no predictions": lambda: [replace(part, rows=0) for part in day()],
+    "one slot in the future": lambda: [
+        *day(hours=24), replace(day(hours=1)[0], start=NEXT + 400 * DAY)
+    ],
+    "slots without predictions": lambda: [replace(part, rows=0) for part in day()],
     "probabilities of 50 labels": lambda: [many_labels(part) for part in day()],
-    "fields that come and go": lambda: [
+    "a field that two of three slots lack": lambda: [
         summary(
             records(EACH, np.random.default_rng(at), **({"input.novelty": None} if at % 3 else {})),
             NEXT + at * SLOT,
@@ -346,7 +352,7 @@ def test_bad_input_gives_no_notice(made: Callable[[], list[Summary]]) -> None:
 POOR: dict[str, dict[str, Any]] = {
     "one label only": {"prediction.label": "ham"},
     "all scores equal": {"prediction.score": 0.9},
-    "three fields": dict.fromkeys(
+    "only label and score": dict.fromkeys(
         [
             name
             for name in records(1, np.random.default_rng(1))[0]

@@ -34,7 +34,7 @@ INPUT = (
     "flags",
     "hash",
 )
-THREE_FIELDS: dict[str, Any] = dict.fromkeys(
+ONLY_LABEL_AND_SCORE: dict[str, Any] = dict.fromkeys(
     [
         *(f"input.{n}" for n in INPUT),
         *SIGNATURE,
@@ -104,7 +104,9 @@ def test_unchanged_traffic_is_usual() -> None:
         ("duplicates", {"input.hash": "00000000000000aa"}, 0.1),
     ],
 )
-def test_found(signal: str, change: dict[str, Any], share: float) -> None:
+def test_a_change_makes_its_signal_unusual(
+    signal: str, change: dict[str, Any], share: float
+) -> None:
     assert signal in found(changed(change, share))
 
 
@@ -126,13 +128,13 @@ def test_a_baseline_needs_three_windows() -> None:
 
 
 POOR: dict[str, dict[str, Any]] = {
-    "three fields": THREE_FIELDS,
+    "only label and score": ONLY_LABEL_AND_SCORE,
     "one label only": {"prediction.label": "ham"},
     "all scores equal": {"prediction.score": 0.9},
-    "nothing but labels": THREE_FIELDS | {"prediction.score": None},
-    "no field at all": THREE_FIELDS | {"prediction.score": None, "prediction.label": None},
-    "one text": {"input.hash": "00000000000000aa"},
-    "one label and its probability twice": {
+    "only the label": ONLY_LABEL_AND_SCORE | {"prediction.score": None},
+    "no field at all": ONLY_LABEL_AND_SCORE | {"prediction.score": None, "prediction.label": None},
+    "all texts equal": {"input.hash": "00000000000000aa"},
+    "one label, whose probability is also the score": {
         "prediction.label": "ham", "prediction.score": 0.8,
         "prediction.probability.ham": 0.8,
     },
@@ -170,8 +172,8 @@ def test_records_with_few_fields_are_usual_and_missing_fields_are_named(
     [
         (POOR["one label only"], {"prediction.label": "spam"}, "label"),
         (POOR["all scores equal"], {"prediction.score": 0.6}, "prediction.score"),
-        (POOR["three fields"], {"prediction.score": 0.99}, "prediction.score"),
-        (POOR["three fields"], {"prediction.label": "spam"}, "label"),
+        (POOR["only label and score"], {"prediction.score": 0.99}, "prediction.score"),
+        (POOR["only label and score"], {"prediction.label": "spam"}, "label"),
     ],
 )
 def test_a_change_of_a_constant_field_is_found(
@@ -184,7 +186,7 @@ def test_a_change_of_a_constant_field_is_found(
     assert signal in found(summary(rows, seconds=HOUR), against)
 
 
-def test_fifty_labels() -> None:
+def test_with_fifty_labels_only_a_change_is_unusual() -> None:
     def labelled(seed: int, count: int) -> list[Summary]:
         chance = np.random.default_rng(seed)
         weights = 1 / np.arange(1, 51)

@@ -85,14 +85,14 @@ LOW, BACK = Change.INACCURATE, Change.ACCURATE
         ([(120, False), (156, True), (156, False)], [LOW, None, BACK]),
     ],
 )
-def test_people_are_told_once_when_accuracy_becomes_too_low_and_when_it_is_back(
+def test_people_are_told_once_that_accuracy_is_too_low_and_once_that_it_is_back(
     runs: list[tuple[int, bool]], told: list[Change | None]
 ) -> None:
     assert changes(*runs) == told
 
 
 @given(st.lists(st.tuples(st.integers(80, 200), st.booleans()), max_size=30))
-def test_messages_alternate_between_low_and_back(runs: list[tuple[int, bool]]) -> None:
+def test_messages_alternate_between_too_low_and_high_enough(runs: list[tuple[int, bool]]) -> None:
     told = [change for change in changes(*runs) if change]
     assert told[:1] in ([], [LOW])
     assert all(one is not other for one, other in pairwise(told))
@@ -114,7 +114,7 @@ def test_too_few_labels_give_no_message() -> None:
     assert [change for _, change in step(after, 120)[1]] == [Change.INACCURATE]
 
 
-def test_the_last_result_holds_until_half_of_the_labels_are_gone() -> None:
+def test_the_last_result_is_kept_until_fewer_than_half_of_the_needed_labels_are_left() -> None:
     before, _ = step(NOT_YET, 120)
     held, news = step(before, 50, count=50)  # all are right, but too few are labelled
     assert (held.low, held.told, [change for _, change in news]) == (("1",), ("1",), [None])
@@ -123,7 +123,7 @@ def test_the_last_result_holds_until_half_of_the_labels_are_gone() -> None:
     assert [change for _, change in step(gone, 120)[1]] == [Change.INACCURATE]
 
 
-def test_a_finding_comes_only_with_a_new_count() -> None:
+def test_a_version_gets_a_finding_only_if_its_counts_of_labels_changed() -> None:
     before, news = step(NOT_YET, 156)
     ((finding, change),) = news
     assert (finding.verdict, finding.reference, change) == (Verdict.OK, Reference.LABELS, None)

@@ -136,7 +136,7 @@ def test_a_field_that_is_no_keyword_splits_the_change_too(
         ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # no answer to compare
     ],
 )
-def test_only_a_canary_with_figures_has_compared_answers(
+def test_a_canary_result_without_a_number_of_answers_compared_none(
     result: dict[str, Any], expected: Canary
 ) -> None:
     def search(body: Any) -> Any:

@@ -55,7 +55,9 @@ def test_p_is_uniform_when_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize("times", [1.0, 5.0])
-def test_deff_is_the_factor_of_the_variance(times: float) -> None:
+def test_deff_is_the_factor_by_which_dependent_rows_increase_the_variance_of_means(
+    times: float,
+) -> None:
     chart, _ = means_chart.fit(of_means(noise(400, 1, times=times)), NAMES)
     assert chart
     assert chart.deff == pytest.approx(times, rel=0.15)
@@ -69,7 +71,7 @@ def test_a_daily_cycle_does_not_change_deff() -> None:
     assert (chart.deff - 1) < np.var(cycle(168, 0.5)[:, 0]) * ROWS / 10
 
 
-def test_a_large_cycle_is_compared_with_the_same_hours() -> None:
+def test_with_a_large_daily_cycle_windows_are_compared_with_the_same_hour() -> None:
     chart, _ = means_chart.fit(of_means(noise(168, 3) + cycle(168, 0.5)), NAMES)
     assert chart
     assert chart.hours is not None

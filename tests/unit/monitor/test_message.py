@@ -97,7 +97,7 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
     )
 
 
-def test_known_accuracy_follows_the_estimate_and_an_unlike_window_has_no_estimate() -> None:
+def test_known_accuracy_stands_after_the_estimate_which_an_unlike_window_lacks() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
     assert f"; blind to swapped labels), usually 0.83; {known}." in found.text
@@ -106,7 +106,7 @@ def test_known_accuracy_follows_the_estimate_and_an_unlike_window_has_no_estimat
     assert known in found.text
 
 
-def test_the_mean_score_of_a_model_that_is_not_calibrated_is_no_accuracy() -> None:
+def test_the_mean_score_of_a_model_that_is_not_calibrated_is_not_called_accuracy() -> None:
     found = compose(facts(moved=(LABEL,), score=(0.84, 0.83)))
     assert "Does it hurt: mean score 0.84, usually 0.83.\n" in found.text
     assert "accuracy" not in found.text
@@ -195,7 +195,9 @@ EARLIER = replace(DEPLOYED, first=NOON - 3 * DAY)
         ({}, "wait until morning", "No version"),
     ],
 )  # fmt: skip
-def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -> None:
+def test_the_advice_in_a_notice_follows_from_the_evidence(
+    known: dict[str, Any], action: str, said: str
+) -> None:
     for change in (Change.BEGINS, Change.SPREADS):
         found, reason = advice(facts(change, **known))
         assert found == action
@@ -213,7 +215,9 @@ def test_what_to_do_in_a_notice(known: dict[str, Any], action: str, said: str) -
         ({"unread": {"moved": "status 503"}}, "wait until morning", "could not be read"),
     ],
 )
-def test_what_to_do_if_two_versions_differ(known: dict[str, Any], action: str, said: str) -> None:
+def test_the_advice_about_two_versions_follows_from_the_evidence(
+    known: dict[str, Any], action: str, said: str
+) -> None:
     found = facts(Change.DIFFERS, newer="2", older="1", **known)
     assert advice(found)[0] == action
     assert said in advice(found)[1]
@@ -232,7 +236,7 @@ def test_what_to_do_if_two_versions_differ(known: dict[str, Any], action: str, s
         (None, "wait until morning", "had too few predictions in"),
     ],
 )
-def test_a_time_without_windows_is_judged_by_what_is_usual(
+def test_the_advice_for_a_time_without_windows_depends_on_the_usual_traffic(
     arrived: Arrived | None, action: str, said: str
 ) -> None:
     found = compose(facts(Change.STALE, arrived=arrived))
@@ -261,7 +265,7 @@ def test_a_time_without_windows_is_judged_by_what_is_usual(
         ("/aws/lambda/a", replace(DEPLOYED, before=""), "docs/release.md, Going back."),
     ],
 )
-def test_a_rollback_names_its_command_and_its_version(
+def test_the_line_about_a_rollback_has_the_command_or_the_version(
     group: str, deployed: Deployment, said: str
 ) -> None:
     found = facts(moved=(LABEL,), deployment=deployed)
@@ -297,7 +301,7 @@ ADVISED = {"begins", "spreads", "stale", "differs"}
 
 
 @pytest.mark.parametrize("change", [c for c in COMPOSED if c not in ADVISED])
-def test_every_other_message_asks_for_nothing(change: Change) -> None:
+def test_a_message_about_any_other_change_advises_to_do_nothing(change: Change) -> None:
     found = compose(facts(change))
     assert found.action is Action.NOTHING
     assert found.text.splitlines()[1].startswith("WHAT TO DO NOW: NOTHING. ")
@@ -332,7 +336,9 @@ def test_every_other_message_asks_for_nothing(change: Change) -> None:
         ),
     ],
 )  # fmt: skip
-def test_the_sentence_about_a_change(moved: Moved, said: str) -> None:
+def test_the_sentence_about_a_number_has_its_usual_and_its_extreme_value(
+    moved: Moved, said: str
+) -> None:
     assert moved.sentence() == said
 
 

@@ -190,9 +190,9 @@ def test_another_transition_is_another_message(messenger: Messenger) -> None:
         "[]",
         '{"message": "verdict", "monitor": {"message": "text"}}',
     ],
-    ids=["silenced", "drift", "no message", "no JSON", "no object", "a text"],
+    ids=["silenced", "drift", "no message", "no JSON", "no object", "a message that is a text"],
 )
-def test_everything_else_is_not_sent(messenger: Messenger, other: Any) -> None:
+def test_a_line_without_a_message_to_send_is_ignored(messenger: Messenger, other: Any) -> None:
     assert messenger(payload(other)) == {"sent": 0}
     assert messenger.mails() == messenger.events.taken == []
     assert messenger.objects("") == []
@@ -208,7 +208,9 @@ def test_everything_else_is_not_sent(messenger: Messenger, other: Any) -> None:
         (EndpointConnectionError(endpoint_url="https://sns"), "cannot be reached"),
     ],
 )
-def test_a_topic_that_refuses(messenger: Messenger, problem: Exception, said: str) -> None:
+def test_a_message_that_the_topic_refuses_is_sent_by_a_later_run(
+    messenger: Messenger, problem: Exception, said: str
+) -> None:
     messenger.break_topic(problem)
     for _ in range(3):  # the first attempt, and Lambda's two retries
         with pytest.raises(messenger.module.NotSent, match=said):
@@ -253,7 +255,7 @@ def test_a_claim_outlives_its_sender() -> None:
     assert 120 <= function["Timeout"] < LEASE.total_seconds() < 180
 
 
-def test_an_event_bus_that_refuses(messenger: Messenger) -> None:
+def test_an_event_that_the_event_bus_refuses_is_sent_by_a_later_run(messenger: Messenger) -> None:
     messenger.events.refuse = "InternalFailure"
     with pytest.raises(messenger.module.NotSent, match=r"EventBridge refused .*InternalFailure"):
         messenger(payload(line()))

@@ -76,7 +76,7 @@ def described(signal: str, part: str, now: Summary, usual: Summary | None = USUA
         ("duplicates", "f" * 16, {"input.hash": "f" * 16}, ("again and again", "hash"), 1),
     ],
 )  # fmt: skip
-def test_the_description_of_a_part(
+def test_a_part_is_described_by_a_sentence_and_its_values(
     signal: str, part: str, given: dict[str, Any], said: tuple[str, str], now: float
 ) -> None:
     one = described(signal, part, window(**given))
@@ -99,7 +99,7 @@ def test_the_description_of_a_part(
         ("label", "ham", False),
     ],
 )
-def test_a_number_that_no_model_computes_is_a_change_of_the_texts(
+def test_a_change_in_a_number_that_no_model_computes_is_a_change_of_the_texts(
     signal: str, part: str, texts: bool
 ) -> None:
     base = reference().baseline
@@ -149,7 +149,7 @@ def test_texts_move_towards_the_golden_sentences_that_lie_along_the_movement() -
     assert towards(golden, base, window(**none)) == ()
 
 
-def test_records_without_a_label_have_no_other_label() -> None:
+def test_records_without_a_label_do_not_count_as_any_other_label() -> None:
     (one,) = measures(drift("label", "any other label"), reference().baseline)
     assert one.share
     assert one.share["bool"]["filter"] == {"exists": {"field": "prediction.label.keyword"}}

@@ -41,7 +41,9 @@ def test_rows_of_the_same_population_are_usual(reference: Profile) -> None:
      ("input.novelty", 5.0, "strange"), ("input.hash", "00000000000000aa", "duplicates"),
      ("prediction.score", 0.51, "prediction.score")],
 )  # fmt: skip
-def test_found(reference: Profile, name: str, value: object, signal: str) -> None:
+def test_a_change_makes_its_signal_unusual(
+    reference: Profile, name: str, value: object, signal: str
+) -> None:
     rows = records(100, np.random.default_rng(3))
     for row in rows[:25]:
         row[name] = value
@@ -50,7 +52,7 @@ def test_found(reference: Profile, name: str, value: object, signal: str) -> Non
     assert p[signal] < profile_reference.LEVEL / 8
 
 
-def test_records_with_three_fields_against_a_profile(reference: Profile) -> None:
+def test_records_with_few_fields_are_usual_and_missing_fields_are_named(reference: Profile) -> None:
     rows = [
         {n: row[n] for n in ("prediction.label", "prediction.score")}
         for row in records(100, np.random.default_rng(4))
@@ -79,7 +81,7 @@ def test_a_file_that_is_no_profile_is_refused(content: dict[str, object]) -> Non
         Profile.read(content)
 
 
-def test_two_versions_on_the_same_windows() -> None:
+def test_the_components_of_two_versions_are_compared() -> None:
     chance = np.random.default_rng(5)
     older = [summary(records(200, chance), MONDAY)]
     same = [summary(records(200, chance), MONDAY, version="2")]

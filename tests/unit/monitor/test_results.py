@@ -19,7 +19,7 @@ def test_the_document_has_each_table_as_it_was_measured(name: str) -> None:
     assert TABLES[name] in (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 
 
-def test_the_dial_is_the_measured_one() -> None:
+def test_the_false_alarm_table_has_the_measured_rows() -> None:
     assert (
         json.loads(false_alarm_table.TABLE.read_text(encoding="utf-8"))["rows"] == RESULTS["dial"]
     )

@@ -79,7 +79,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
-def test_a_failing_stream_writes_waiting_lines_once_and_keeps_the_traceback(
+def test_a_stream_that_fails_still_logs_its_waiting_lines_once_and_reports_the_exception(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:
@@ -158,7 +158,7 @@ def test_a_baseline_that_began_long_ago_does_not_grow(kept: Kept) -> None:
     assert kept.read == [(MONDAY, today - DAY)]
 
 
-def test_a_defect_is_an_error_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_logged_as_an_error_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENSEARCH_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("STACK", "stack")
     handler = importlib.import_module("monitor.handler")

@@ -63,14 +63,14 @@ def test_the_index_template_has_every_field(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_no_row_and_no_text(body: dict[str, Any]) -> None:
+def test_searches_return_no_single_prediction_and_no_text(body: dict[str, Any]) -> None:
     assert body["size"] == 0
     assert not {"text", "@message"} & set(named(body))
     assert "top_hits" not in json.dumps(body)
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_one_stack_and_live_predictions(body: dict[str, Any]) -> None:
+def test_searches_select_only_live_predictions_of_one_stack(body: dict[str, Any]) -> None:
     filters = body["query"]["bool"]["filter"]
     assert {"term": {"@stack": "stack"}} in filters
     assert {"term": {"@kind": "prediction"}} in filters

@@ -13,7 +13,7 @@ from monitor.statistics import tail_probabilities
 RELATIVE = 1e-9
 
 
-def test_log_gamma() -> None:
+def test_log_gamma_equals_scipy_s() -> None:
     x = np.concatenate([np.geomspace(1e-8, 1e9, 400), np.arange(1, 40) / 2])
     assert tail_probabilities.log_gamma(x) == pytest.approx(
         special.gammaln(x), rel=1e-11, abs=1e-11
@@ -21,7 +21,7 @@ def test_log_gamma() -> None:
 
 
 @pytest.mark.parametrize("degrees", [0.3, 1, 2, 7.5, 15, 120, 3000])
-def test_chi_squared(degrees: float) -> None:
+def test_the_tail_of_the_chi_squared_distribution_equals_scipy_s(degrees: float) -> None:
     x = np.concatenate([[0], np.geomspace(1e-6, 10, 60) * degrees])
     assert tail_probabilities.chi_squared(x, degrees) == pytest.approx(
         stats.chi2.sf(x, degrees), rel=RELATIVE, abs=1e-250
@@ -30,7 +30,7 @@ def test_chi_squared(degrees: float) -> None:
 
 @pytest.mark.parametrize("upper", [1, 3, 15, 40])
 @pytest.mark.parametrize("lower", [1, 2, 57, 153, 6000])
-def test_f(upper: int, lower: int) -> None:
+def test_the_tail_of_the_f_distribution_equals_scipy_s(upper: int, lower: int) -> None:
     x = np.concatenate([[0], np.geomspace(1e-4, 300, 60)])
     assert tail_probabilities.f(x, upper, lower) == pytest.approx(
         stats.f.sf(x, upper, lower), rel=RELATIVE, abs=1e-250
@@ -39,7 +39,9 @@ def test_f(upper: int, lower: int) -> None:
 
 @pytest.mark.parametrize("mean", [0.01, 0.5, 2.4, 40, 5000])
 @pytest.mark.parametrize("ratio", [1.001, 1.5, 4, 60])
-def test_negative_binomial(mean: float, ratio: float) -> None:
+def test_a_variance_above_the_mean_gives_a_negative_binomial_distribution(
+    mean: float, ratio: float
+) -> None:
     x = np.unique(np.concatenate([np.arange(12), np.round(mean * np.array([0.5, 1, 1.2, 2, 4]))]))
     size = mean / (ratio - 1)
     expected = stats.nbinom.sf(x - 1, size, 1 / ratio)
@@ -49,7 +51,7 @@ def test_negative_binomial(mean: float, ratio: float) -> None:
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.5, 2.4, 40, 5000])
-def test_poisson_where_the_variance_is_not_above_the_mean(mean: float) -> None:
+def test_a_variance_not_above_the_mean_gives_a_poisson_distribution(mean: float) -> None:
     x = np.unique(np.concatenate([np.arange(12), np.round(mean * np.array([0.5, 1, 1.2, 2]))]))
     expected = stats.poisson.sf(x - 1, mean)
     assert tail_probabilities.counts(x, mean, mean / 2) == pytest.approx(
@@ -57,7 +59,7 @@ def test_poisson_where_the_variance_is_not_above_the_mean(mean: float) -> None:
     )
 
 
-def test_counts_with_the_mean_zero() -> None:
+def test_a_count_with_the_mean_zero_is_certainly_zero() -> None:
     assert tail_probabilities.counts([0, 1], 0, 0) == pytest.approx([1, 0], abs=1e-250)
 
 
@@ -65,7 +67,9 @@ def test_counts_with_the_mean_zero() -> None:
     st.integers(1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
     st.integers(1, 2000).flatmap(lambda m: st.tuples(st.just(m), st.integers(0, m))),
 )
-def test_fisher(window: tuple[int, int], reference: tuple[int, int]) -> None:
+def test_both_forms_of_fisher_s_exact_test_equal_scipy_s(
+    window: tuple[int, int], reference: tuple[int, int]
+) -> None:
     (n, hits), (m, before) = window, reference
     table = [[hits, n - hits], [before, m - before]]
     assert tail_probabilities.fisher(hits, n, before, m) == pytest.approx(

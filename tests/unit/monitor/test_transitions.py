@@ -117,7 +117,9 @@ def test_a_silenced_notice_begins_again_after_the_silence() -> None:
         ("mmMBBBBB", "   xxxx ", ["begins", "spreads"]),
     ],
 )
-def test_transitions_during_a_silence(words: str, silenced: str, changes: list[str]) -> None:
+def test_in_a_silence_a_notice_begins_and_other_transitions_wait_or_are_left_out(
+    words: str, silenced: str, changes: list[str]
+) -> None:
     assert [str(one.change) for _, one in transitions_of(words, silenced=silenced)] == changes
 
 
@@ -130,7 +132,7 @@ def test_another_baseline_closes_a_notice() -> None:
     ]
 
 
-def test_an_unknown_weekday_gives_one_transition_for_each_baseline() -> None:
+def test_a_weekday_that_the_baseline_lacks_gives_one_transition_for_each_baseline() -> None:
     found = transitions_of("mmmmmm--mmmmmmmm", odd="xxxxxxxxxxxxxxxx", numbers="1111111111122222")
     assert [(at, str(one.change)) for at, one in found] == [(2, "weekday"), (11, "weekday")]
     assert found[0][1].since == MONDAY
@@ -195,7 +197,7 @@ def test_versions_that_differ_in_the_same_window_are_messages_of_their_own() -> 
     assert one.key(STREAM) != other.key(STREAM)
 
 
-def test_other_references_are_no_transitions() -> None:
+def test_a_finding_against_the_profile_is_no_transition() -> None:
     of_profile = replace(finding("M", 0), reference=Reference.PROFILE)
     episode = Episode(run={"means": 2}, begun=1)
     assert advance(episode, of_profile, in_a_row=1, silenced=False) == (episode, None)

@@ -24,7 +24,9 @@ from tests.unit.monitor.made_windows import MONDAY, records, summary
         ([True, True, True], False, Verdict.PROVISIONAL),
     ],
 )
-def test_decide(unusual: list[bool], armed: bool, verdict: Verdict) -> None:
+def test_the_verdict_follows_from_the_last_windows(
+    unusual: list[bool], armed: bool, verdict: Verdict
+) -> None:
     assert decide(unusual, in_a_row=3, armed=armed) is verdict
 
 
@@ -34,13 +36,13 @@ def test_a_notice_begins_once_in_consecutive_unusual_windows() -> None:
     ) == [2, 10]
 
 
-def test_stale_after_a_day() -> None:
+def test_a_stream_is_stale_a_day_after_its_last_full_window() -> None:
     assert stale(MONDAY, MONDAY + DAY)
     assert not stale(MONDAY, MONDAY + DAY - 1)
     assert not stale(MONDAY + HOUR, MONDAY)  # clocks may differ
 
 
-def test_the_sentence_names_the_largest_change_and_weekdays_are_known() -> None:
+def test_the_sentence_names_the_largest_change_and_other_weekdays_are_recognised() -> None:
     chance = np.random.default_rng(1)
     parts = [summary(records(100, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(40)]
     reference = accepted.fit(parts)

@@ -35,7 +35,7 @@ SEEN = Episode(digest=AT - WEEK)
         (replace(SEEN, digest=AT), False, AT + 6 * DAY, None),
     ],
 )
-def test_when_a_digest_is_due(
+def test_a_digest_is_due_once_a_week_from_monday_morning_on(
     episode: Episode, armed: bool, now: int, week: tuple[int, int] | None
 ) -> None:
     accepted = replace(reference(), armed=armed)
@@ -89,7 +89,7 @@ def test_a_digest_has_the_numbers_of_two_weeks() -> None:
     assert messages(kept, replace(reference(), armed=True)) == []
 
 
-def test_one_week_without_predictions_gives_a_digest_and_two_give_none() -> None:
+def test_a_first_week_without_predictions_gives_a_digest_and_a_second_gives_none() -> None:
     kept = slots(4, 30, np.random.default_rng(3), start=AT - 2 * WEEK)
     (message,) = messages(kept, None)
     assert "There was no prediction in this week." in message["text"]

@@ -11,13 +11,13 @@ from monitor.summaries.summary import Summary
 from tests.unit.monitor.made_windows import records, slots, summary
 
 
-def test_independent_rows_need_windows_of_100() -> None:
+def test_independent_rows_need_windows_of_100_predictions() -> None:
     planned = plan(slots(7 * 96, 26, np.random.default_rng(1)))
     assert (planned.armed, planned.rows, planned.windows) == (True, 100, 168)
     assert planned.deff == pytest.approx(1.05, abs=0.15)
 
 
-def test_too_little_traffic_says_how_long_it_takes() -> None:
+def test_with_too_little_traffic_the_plan_says_how_many_days_it_takes() -> None:
     planned = plan(slots(7 * 96, 2, np.random.default_rng(1)))
     assert not planned.armed
     assert planned.days == pytest.approx(72 * 100 / 192, rel=0.05)
@@ -42,7 +42,7 @@ def test_rows_in_bursts_need_longer_windows() -> None:
     assert planned.rows > 100
 
 
-def test_no_slot() -> None:
+def test_without_predictions_no_window_can_be_planned() -> None:
     with pytest.raises(ValueError, match="no slot with predictions"):
         plan([])
 
@@ -56,7 +56,7 @@ def test_the_smallest_effect_falls_with_rows_and_rises_with_deff() -> None:
     assert smallest(200, 1, windows=10) == float("inf")
 
 
-def test_the_smallest_effect_is_found_with_its_power() -> None:
+def test_the_smallest_effect_is_detected_as_often_as_the_power_says() -> None:
     """A simulation detects the effect about as often as the default power of 0.95 says."""
     chance, p, k, n = np.random.default_rng(3), 6, 120, 200
     effect = smallest_effect(components=p, windows=k, rows=n, deff=1, level=0.005)

@@ -31,14 +31,16 @@ def of(*counts: int) -> list[Summary]:
         ([800], [], 800),
     ],
 )
-def test_cut(counts: list[int], full: list[int], open_: int) -> None:
+def test_a_window_ends_when_it_has_enough_predictions_and_an_hour(
+    counts: list[int], full: list[int], open_: int
+) -> None:
     made = cut(of(*counts), rows=800)
     assert [w.rows for w in made.full] == full
     assert sum(s.rows for s in made.open) == open_
     assert not made.short
 
 
-def test_a_window_that_takes_too_long_is_short_and_the_next_begins() -> None:
+def test_a_window_without_enough_predictions_ends_after_the_longest_time() -> None:
     made = cut(of(*[10] * 20), rows=800, at_most=2 * HOUR)
     assert [(w.rows, w.seconds) for w in made.short] == [(80, 2 * HOUR), (80, 2 * HOUR)]
     assert not made.full
@@ -57,7 +59,7 @@ def test_every_row_is_in_one_window() -> None:
     assert all(w.start >= end for w, end in zip(made.full[1:], ends, strict=False))
 
 
-def test_windows_a_day_apart() -> None:
+def test_pairs_of_windows_are_24_hours_apart() -> None:
     windows = stack(cut(of(*[200] * 96 * 3), rows=800).full)
     first, second = a_day_apart(windows)
     assert (second - first == 24).all()

@@ -43,7 +43,7 @@ class Profile:
     - `caps` holds the cap of each capped component.
     - `labels` and `flags` count rows by value.
     - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.
-    - `limits` holds, for each field, the threshold from which on a row is strange (strange_rows.py).
+    - `limits` holds, for each field, the value from which on a row is strange (strange_rows.py).
     - `strange` counts the strange rows of each kind.
     """
 
