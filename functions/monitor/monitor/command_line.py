@@ -155,7 +155,7 @@ def _feedback(commands: Commands) -> None:
     add("--dry-run", action="store_true", help="look up every row, and write nothing")
     text = "write the rows that did not join into this CSV file, each with the reason"
     add("--rejected", metavar="FILE.csv", help=text)
-    text = "the source of rows without a source (audit: a person labelled a random sample)"
+    text = "the source of rows that name none (audit: a person labelled a random sample)"
     add("--source", choices=sorted(SOURCES), help=text)
 
 

@@ -1,6 +1,6 @@
 """The Lambda handler of the monitor, which runs every quarter of an hour.
 
-It stores summaries, and logs verdicts and a heartbeat line.
+It stores summaries, logs verdicts, and logs a heartbeat line in each run.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class AccuracyFacts:
     """The facts of a message about known accuracy. An unknown fact is empty or None.
 
     - `others` has the counts of labels of each other version of the stream.
-    - `unlike` is true if the texts of the last window are unlike the model's profile. The message
-      then has no estimated accuracy.
+    - `unlike` is true if the texts of the last window are unlike the model's profile (the
+      statistics of its validation texts). The message then has no estimated accuracy.
     - `unread` has the reason for each fact that could not be read.
     """
 
@@ -199,7 +199,7 @@ def _estimate(estimate: Estimate | None, *, unlike: bool) -> str:
     if unlike:
         return f"none. {NO_ESTIMATE.partition(': ')[2].capitalize()}"
     if estimate is None:
-        return f"none, since scores are missing or not calibrated. {CANNOT_SEE}"
+        return f"none, because scores are missing or not calibrated. {CANNOT_SEE}"
     return f"{_interval(estimate.share, estimate.interval)} of all predictions. {CANNOT_SEE}"
 
 

@@ -19,7 +19,7 @@ Z: Final = 1.959964  # quantile of the normal distribution for a two-sided 95 % 
 ENOUGH: Final = 100  # the fewest labels with which known accuracy is compared with the card
 CANNOT_SEE: Final = (
     "An estimate from scores cannot see swapped labels, wrong answers to usual texts, or a change "
-    "of the label mix. Only right labels show these."
+    "in how often each label occurs. Only right labels show these."
 )
 NO_ESTIMATE: Final = (
     "No estimated accuracy: the texts are unlike the model's profile, and for such texts nothing "

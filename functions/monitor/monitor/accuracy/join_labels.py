@@ -38,7 +38,7 @@ class Reason(StrEnum):
     OTHER = "the prediction is of another model or log group"
     LABEL = "the model does not have this label"
     MALFORMED = (
-        "prediction_id, label or identifier is missing, too long, or neither text nor number"
+        "prediction_id or label is missing (or neither text nor number), or a value is too long"
     )
     SUPERSEDED = "a later label with the same prediction and identifier is already joined"
 

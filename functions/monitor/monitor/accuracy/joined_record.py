@@ -129,7 +129,7 @@ class Joined:
 def read_joined(store: Store, stream: Stream, start: int, end: int) -> Iterator[Joined]:
     """Yield the joined records of a stream's predictions in a span, in the order of time.
 
-    The span is from `start` until before `end`, in seconds since 1970. Replaced labels are left
+    The span includes `start` but not `end`, both in seconds since 1970. Replaced labels are left
     out. Raises `ServerProblem`.
     """
     for found in store.between(Kind.FEEDBACK, stream, start, end):

@@ -1,8 +1,8 @@
 """Follows the known accuracy of each version of a stream from run to run.
 
 Known accuracy is the share of right answers among the predictions that have a label. A version gets
-a finding when its counts of labels change. People get a message when its accuracy becomes too low,
-and when it is no longer too low.
+a finding (a verdict that is logged) when its counts of labels change. People get a message when its
+accuracy becomes too low, and when it is no longer too low.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Remembered:
       sample, and right answers of the random sample.
     - `low` has the versions whose accuracy is too low.
     - `told` has the versions about whose low accuracy people got a message.
-    - `unlike` says that the last window was unlike the model's profile.
+    - `unlike` says that the last window was unlike the model's profile (the statistics of its
+      validation texts).
     """
 
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -25,7 +25,7 @@ BIN: Final = 0.05  # width of a bin of the score
 def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
     """Return the search for the labels of predictions in a span, by version.
 
-    The span is from `start` until before `end`, in seconds since 1970.
+    The span includes `start` but not `end`, both in seconds since 1970.
     """
     filters = [
         {"terms": {"kind": [Kind.FEEDBACK, Kind.SUMMARY]}},

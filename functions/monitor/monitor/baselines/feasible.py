@@ -14,9 +14,10 @@ def smallest_effect(
     """Return the smallest shift that is detected in one window with the probability `power`.
 
     The shift δ is in standard deviations of rows. Hotelling's T² of a shifted window has
-    approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows. This
-    distribution is computed with Patnaik's approximation (1949, Biometrika 36): a scaled χ² with
-    the same mean and variance. The result is infinite if there are too few windows.
+    approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows and the
+    design effect `deff`. This distribution is computed with Patnaik's approximation (1949,
+    Biometrika 36): a scaled χ² with the same mean and variance. The result is infinite if there are
+    too few windows.
     """
     left = windows - components
     if left < 2:

@@ -1,4 +1,4 @@
-"""Reads the profile of the model with which this stack was built.
+"""Reads the profile of the model with which this stack was built: statistics of validation texts.
 
 In the built package the profile is in the folder `monitor`. In the repository it is in the folder
 of the model.

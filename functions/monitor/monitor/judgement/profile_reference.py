@@ -1,7 +1,7 @@
 """Judges whether windows differ from the validation texts that the model's profile describes.
 
-This judgement never leads to a notice. It treats all rows as independent of each other, so a window
-soon differs from the profile if similar texts arrive in bursts.
+This judgement never leads to a notice. It treats all rows as independent of each other. If similar
+texts arrive in bursts, they are not independent, so even usual traffic can differ from the profile.
 """
 
 from __future__ import annotations

@@ -40,8 +40,9 @@ NUMBERS: Final = (
 class Golden:
     """The id of the model's profile, the signatures of its golden sentences, and its card.
 
-    Golden sentences are texts with the answers that the model gave when it was made. The keys of
-    `signatures` are these texts. `card` is None if the card states no accuracy.
+    A signature has eight numbers that describe the content of a text. Golden sentences are texts
+    with the answers that the model gave when it was made. The keys of `signatures` are these texts.
+    `card` is None if the card states no accuracy.
     """
 
     profile: str = ""
@@ -227,7 +228,7 @@ def _ordered(drifts: Sequence[Drift], transition: Transition) -> list[Drift]:
     """Return the unusual signals in the order of the message.
 
     If the message is about a further signal that moved, this signal comes first. Components of the
-    content signature come last, because their names mean nothing to people.
+    signature come last, because their names mean nothing to people.
     """
     spread = transition.signal if transition.change is Change.SPREADS else ""
     return sorted(
@@ -255,7 +256,7 @@ def _sources(
 
 
 def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple[str, ...]:
-    """Return golden sentences that the texts became similar to, if the signature is unusual."""
+    """Return golden sentences that the texts became similar to, if their signature is unusual."""
     signed = any(d.unusual and d.part in SIGNATURE for d in finding.drifts)
     if not (signed and accepted and sight.golden.profile == finding.window.profile):
         return ()

@@ -74,7 +74,7 @@ def split_body(
 ) -> dict[str, Any]:
     """Return the search for the window's predictions, counted by attribute and value.
 
-    It also computes the measure of each part and of all predictions.
+    It also computes the number that moved (the `Measure`) for each part and for all predictions.
     """
     value: dict[str, Any] = (
         {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}

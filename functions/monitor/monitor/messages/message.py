@@ -55,7 +55,7 @@ SUBJECTS: Final = {
     Change.REPLACED: "Notice closed by a new baseline",
     Change.STALE: "Nothing to judge",
     Change.RESUMES: "Judged again",
-    Change.WEEKDAY: "Unknown weekday",
+    Change.WEEKDAY: "Weekday without a baseline",
     Change.DIFFERS: "Version differs",
     Change.AGREES: "Version agrees again",
     Change.DIGEST: "Weekly digest",
@@ -66,7 +66,7 @@ HEADLINES: Final = {
         "The last one: {span}."
     ),
     Change.SPREADS: (
-        "NOTICE, ONE SIGNAL MORE: the predictions of {who} now changed in another way too, {span}."
+        "NOTICE, ONE SIGNAL MORE: the predictions of {who} have changed in another way too, {span}."
     ),
     Change.RECOVERS: "RECOVERED: the predictions of {who} are as usual again, {span}.",
     Change.REPLACED: "CLOSED: the notice on {who} ended, because another baseline is in use.",

@@ -162,9 +162,11 @@ def value_of(measure: Measure, window: Summary) -> float | None:
 def towards(
     golden: Mapping[str, Sequence[int]], baseline: Baseline, window: Summary
 ) -> tuple[str, ...]:
-    """Return the two texts of `golden` towards whose signatures the window's mean signature moved.
+    """Return the two texts of `golden` towards which the texts of the window moved.
 
-    The result is empty if signatures were not recorded or did not move.
+    A text's signature has eight numbers that describe its content. `golden` has the signatures of
+    texts, and the window's mean signature shows the movement. The result is empty if signatures
+    were not recorded or did not move.
     """
     chart = baseline.means
     names = [name for name in SIGNATURE if chart and name in chart.names]

@@ -27,9 +27,9 @@ class Kind(StrEnum):
 class Silence:
     """A person's decision about messages.
 
-    The silence lasts from `start` until before `end`. `decided` is the time of the decision. All
-    three are in seconds since 1970. An `unmute` ends every silence that was decided before it. Its
-    `start` and `end` are the time of the decision.
+    The silence includes `start` but not `end`. `decided` is the time of the decision. All three are
+    in seconds since 1970. An `unmute` ends every silence that was decided before it. Its `start`
+    and `end` are the time of the decision.
     """
 
     kind: Kind

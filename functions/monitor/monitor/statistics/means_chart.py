@@ -160,7 +160,7 @@ class MeansFound:
 
     `names` are the components that were used. `squared` is T², and `p` is its p-value. `effect` is
     the estimated shift of the means, in standard deviations of rows. `values` holds the mean of
-    each component, and `standardised` its z, both of shape (windows, names).
+    each component, and `standardised` its z-score, both of shape (windows, names).
     """
 
     names: tuple[str, ...]
@@ -327,7 +327,7 @@ def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
 def _chart(
     away: Array, covariance: Array, degrees: int, noise: float | Array
 ) -> tuple[Array, Array, Array]:
-    """Return T² of each window (divided by `noise`), its p, and the z of each component.
+    """Return T² of each window (divided by `noise`), its p, and the z-score of each component.
 
     `away` has each window's means minus the expected means: shape (windows, components).
     """

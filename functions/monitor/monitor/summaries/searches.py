@@ -31,7 +31,7 @@ PARTS: Final = {
 def predictions(stack: str, start: int, end: int) -> list[dict[str, Any]]:
     """Return the filters that select the live predictions of one stack in a span.
 
-    The span is from `start` until before `end`, in seconds since 1970.
+    The span includes `start` but not `end`, both in seconds since 1970.
     """
     span = {"gte": start * 1000, "lt": end * 1000, "format": "epoch_millis"}
     live = [{"term": {"traffic": "live"}}, {"bool": {"must_not": {"exists": {"field": "traffic"}}}}]

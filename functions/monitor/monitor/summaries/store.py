@@ -37,7 +37,7 @@ KEPT: Final = 400 * DAY  # seconds for which summaries and joined records are ke
 PAGE: Final = 500  # documents in one answer; a document has about 6 kB
 CHUNK: Final = 200  # summaries in one request
 SECONDS: Final = 30  # the timeout of one request
-CONFLICT: Final = 409  # the status if the index has a newer version of the document
+CONFLICT: Final = 409  # OpenSearch's status if the index has a newer version of the document
 SCORE: Final = "prediction.score"
 REPLICAS: Final = "index.auto_expand_replicas"
 # A domain in three zones (Multi-AZ with Standby) accepts an index only if its number of copies is a
@@ -114,7 +114,7 @@ class Store:
         self._there = False
 
     def summaries(self, stream: Stream, start: int, end: int) -> list[Summary]:
-        """Return the stream's summaries that begin from `start` until before `end`.
+        """Return the stream's summaries that begin at `start` or later, but before `end`.
 
         They are in the order of time. Summaries in an unknown format are left out.
         """
@@ -225,7 +225,7 @@ class Store:
     def between(self, kind: Kind, stream: Stream, start: int, end: int) -> Iterator[Found]:
         """Yield the stream's documents of a kind that begin in a span, in the order of time.
 
-        The span is from `start` until before `end`, in seconds since 1970.
+        The span includes `start` but not `end`, both in seconds since 1970.
         """
         yield from self._hits(kind, stream, span=(start, end))
 
@@ -241,7 +241,7 @@ class Store:
     def scores(self, stream: Stream, start: int, end: int) -> dict[str, Moments]:
         """Return number, sum and sum of squares of a stream's scores in a span, by version.
 
-        They are added over the summaries that begin from `start` until before `end`.
+        They are added over the summaries that begin at `start` or later, but before `end`.
         """
         found: dict[str, Moments] = {}
         path = f"numbers.moments.{SCORE}"
