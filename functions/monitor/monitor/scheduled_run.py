@@ -53,7 +53,7 @@ class Run:
     - `streams` counts the streams to judge. `not_judged` names the streams that are not judged,
       because a run judges only the largest streams.
     - `slots` counts the slots that were read.
-    - `words` counts the judged streams by their verdict against the baseline.
+    - `words` counts the judged streams by their verdict from the comparison with the baseline.
     - `inaccurate` counts the streams with a version whose known accuracy is too low.
     - `failed` counts the streams that could not be judged because of a defect, or whose baseline
       cannot be read.
@@ -329,7 +329,7 @@ def asking[Answer](ask: Callable[[], Answer]) -> Answer:
 
 
 def _spans(slots: list[int]) -> list[tuple[int, int]]:
-    """Join slots to spans (start, end), each of which is read at once.
+    """Join slots to spans (start, end). Each span is read at once.
 
     Slots that lie close together are in one span, which includes the slots between them.
     """

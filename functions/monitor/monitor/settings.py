@@ -28,9 +28,9 @@ class Settings:
     - `false_alarm_days` is the number of days in which at most one false notice is wanted.
     - `by` is a further field by which messages split a change, such as the customer, or empty.
     - `words` says whether messages quote words that are typical of the texts.
-    - `dashboard` is the installer's link to the dashboard *Predictions*, from which messages make
-      their links, or empty.
-    - `reports` is the address of the reports, to which messages add a day, or empty.
+    - `dashboard` is the installer's link to the dashboard *Predictions*, or empty. Messages make
+      their links from it.
+    - `reports` is the address of the reports, or empty. Messages add a day to it.
     """
 
     opensearch_url: str
@@ -56,7 +56,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `MONITOR_BY`: the name of a keyword field of the predictions, or empty.
     - `MESSAGE_WORDS`: true or false; false if not set.
     - `DASHBOARD_URL`: the installer's link to the dashboard *Predictions*, or empty.
-    - `REPORT_URL`: the address of the reports, to which messages add a day, or empty.
+    - `REPORT_URL`: the address of the reports without the day, or empty.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")

@@ -90,7 +90,7 @@ class Gathered:
 
 
 def gather(connection: Connection, store: Store, stack: str, index: str, now: float) -> Gathered:
-    """Read the feedback that is due at `now`, and write its joined records and the ledger.
+    """Read the feedback that is due at `now`, write its joined records, and write the ledger.
 
     Raises `ServerProblem`.
     """

@@ -1,4 +1,4 @@
-"""Stores baselines, and puts them into use."""
+"""Stores baselines, and puts stored baselines into use."""
 
 from __future__ import annotations
 

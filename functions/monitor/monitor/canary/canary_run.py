@@ -20,7 +20,7 @@ MOST: Final = 20  # the most faults that a log line lists
 
 
 class Verdict(StrEnum):
-    """The result of a run. UNJUDGED: an older version answered, which has no golden sentences."""
+    """The result of a run. UNJUDGED: an older version without golden sentences answered."""
 
     PASS = "pass"  # noqa: S105  not a password
     FAIL = "fail"

@@ -300,7 +300,7 @@ def _against_baseline(
 def _against_profile(parts: Sequence[Summary], profile: Profile | None) -> list[Finding]:
     """Judge the predictions of each version in a window against the model's profile.
 
-    The profile has the statistics of the model's validation texts. A version of a model with another
+    The profile has statistics of the model's validation texts. A version of a model with another
     profile, or with too few predictions, is left out.
     """
     found = []

@@ -188,7 +188,7 @@ def _flags(windows: Windows, baseline: Baseline, fields: Fields) -> Signal:
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
-    """Judge, in each window, the text whose share is most above its share in the baseline.
+    """Judge, in each window, the text whose share is furthest above its share in the baseline.
 
     The result's p is the larger p of two tests: the negative binomial and Fisher's exact test.
     """

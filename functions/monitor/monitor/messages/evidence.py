@@ -56,7 +56,7 @@ class Sight:
 
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*, or empty.
-    - `reports` is the address of the reports, to which a day is added, or empty.
+    - `reports` is the address of the reports without the day, or empty.
     - `by` is a further field by which a message splits a change, such as the customer, or empty.
     - `words` says whether a message may quote words of texts.
     """

@@ -191,9 +191,9 @@ def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
     """Return words that are frequent in a sample of the window's texts, but rare in earlier texts.
 
     The earlier texts are a sample from the week before the change. A second search counts the words
-    in them. The first search, by `significant_text`, cannot do this: it counts a word only in the
-    indices of the window, but compares the count with the size of all indices, so that each common
-    word seems to be typical.
+    in them. The first search (`significant_text`) cannot do this. It counts a word only in the
+    indices of the window, but compares the count with the size of all indices. So each common word
+    would seem to be typical.
     """
     there = {"exists": {"field": "text"}}
     found = search(_sampled(of_stream(stream, span.start, span.end), there, SAMPLE, CANDIDATES))

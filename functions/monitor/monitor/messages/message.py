@@ -306,7 +306,7 @@ class Message:
 
 
 def usually(older: str = "") -> str:
-    """Return the words before a usual value, which is the value of version `older` if given."""
+    """Return the words before a usual value. With `older`, it is the value of this version."""
     return f"version {_name(older)}:" if older else "usually"
 
 

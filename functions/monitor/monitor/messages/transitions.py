@@ -167,8 +167,8 @@ def advance(
     `in_a_row` is the number of consecutive windows that it takes to begin a notice, to add a signal
     to it, and to end it. `odd` says that the baseline cannot judge the window, for example because
     it lacks the weekday. While messages are `silenced`, a notice can begin. Its transition is made
-    again after the silence, so that people learn of it.
-    A finding against a profile, or of a window with too few predictions, changes nothing.
+    again after the silence, so that people learn of it. Two kinds of findings change nothing:
+    comparisons with a profile, and windows with too few predictions.
     """
     if finding.reference is Reference.VERSION:
         if odd:

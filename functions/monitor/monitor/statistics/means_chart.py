@@ -174,8 +174,8 @@ class MeansFound:
 def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str, str]]:
     """Fit a chart to those of the components `names` that can be charted.
 
-    Returns the chart, or None if no component can be charted, and the reason for each component
-    that is left out.
+    Returns the chart (None if no component can be charted), and the reason for each component that
+    is left out.
     """
     reasons: dict[str, str] = {}
     caps = caps_of(windows)

@@ -1,4 +1,4 @@
-"""Tests whether a window has too many rows of a rare kind.
+"""Tests whether a window has too many rows of a rare kind, such as rows with a strange value.
 
 The test takes into account the rate in the baseline, and how much the rate varies between the
 windows of the baseline.

@@ -1,1 +1,1 @@
-"""Reads and stores summaries, which count predictions, and joins them to windows."""
+"""Reads summaries (counts of predictions), stores them, and joins them to windows."""

@@ -129,8 +129,8 @@ def total(summaries: Iterable[Summary]) -> Summary:
 def to_document(summary: Summary) -> dict[str, Any]:
     """Return the summary as a JSON object.
 
-    Fields that are searched are at the root. All other fields are in `numbers`, which the index
-    stores without indexing it.
+    Fields that are searched are at the root. All other fields are in `numbers`. The index stores
+    this field, but does not index it.
     """
     return {
         "format": FORMAT,
