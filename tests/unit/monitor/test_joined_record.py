@@ -24,7 +24,7 @@ def test_the_code_reads_and_writes_the_sample() -> None:
     assert Joined.read(SAMPLE).document() == SAMPLE
 
 
-def test_unknown_fields_are_left_out() -> None:
+def test_fields_without_a_value_are_left_out() -> None:
     sample = Joined.read(SAMPLE)
     judgement = replace(sample.judgement, source="", explanation="", identifier="")
     document = replace(sample, score=None, judgement=judgement, calibrated=False).document()

@@ -242,7 +242,7 @@ def test_the_message_says_what_to_do_and_shows_the_labels(
     assert found.text.count("Estimated accuracy: ") == 1
 
 
-def test_two_versions_and_two_runs_have_messages_of_their_own() -> None:
+def test_messages_about_two_versions_or_of_two_runs_have_different_ids() -> None:
     accuracy = Accuracy(labelled(120))
     ids = {
         compose_accuracy(AccuracyFacts(STREAM, LOW, version, SPAN[0], end, accuracy)).id

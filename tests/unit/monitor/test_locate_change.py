@@ -64,7 +64,7 @@ def answer(whole: float, **parts: list[dict[str, Any]]) -> dict[str, Any]:
         (MEAN, 10.0, {"whole": {"value": None}}, []),
     ],
 )
-def test_the_part_with_most_of_the_change_is_named(
+def test_the_part_of_the_traffic_with_most_of_the_change_is_named(
     measure: Measure, usual: float | None, found: dict[str, Any], sources: list[tuple[Any, ...]]
 ) -> None:
     asked = []

@@ -174,7 +174,7 @@ def test_a_repeated_line_is_not_sent_again(messenger: Messenger) -> None:
     assert len(messenger.mails()) == len(messenger.events.taken) == 1
 
 
-def test_another_transition_is_another_message(messenger: Messenger) -> None:
+def test_another_transition_gets_another_message(messenger: Messenger) -> None:
     messenger(payload(line(), line(id="1" * 32, change="recovers", action="nothing")))
     assert len(messenger.mails()) == 2
     assert len(messenger.events.taken) == 1  # a recovery is no drift

@@ -190,7 +190,7 @@ def test_two_versions_that_differ_give_one_transition(
     assert all(one.since == MONDAY for _, one in found[:2])
 
 
-def test_versions_that_differ_in_the_same_window_are_messages_of_their_own() -> None:
+def test_versions_that_differ_in_the_same_window_get_separate_messages() -> None:
     ((_, one),) = compared("ddd")
     other = replace(one, version="3")
     assert one.version == "2"
