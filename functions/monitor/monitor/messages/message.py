@@ -376,7 +376,7 @@ def _of_two_versions(facts: Facts) -> tuple[Action, str]:
         return Action.WAIT, f"{said}, so nothing shows that a rollback would help."
     if any(one.field in INPUT for one in facts.moved):
         if facts.beside:
-            said = f"Versions {newer} and {older} get different texts, so their answers do too."
+            said = f"Versions {newer} and {older} get different texts, so their answers differ too."
         else:
             said = f"The texts themselves changed since the baseline of version {older}."
         return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
