@@ -61,7 +61,7 @@ def described(signal: str, part: str, now: Summary, usual: Summary | None = USUA
         ),
         (
             "strange", "input.unk_share", {"input.unk_share": 0.5},
-            ("out of the", "unknown piece"), 1,
+            ("out of the", "unknown word piece"), 1,
         ),
         ("strange", "their sum", {"input.novelty": 5}, ("out of the ordinary", "content"), 1),
         ("flags", "truncated", {"input.flags": ["truncated"]}, ("longer than", "share of"), 1),
