@@ -1,1 +1,1 @@
-"""Measures the figures of docs/performance.md, and the same figures of rivals, in one run."""
+"""Measures the project and its rivals in one run, for docs/performance.md."""

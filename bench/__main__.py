@@ -1,4 +1,4 @@
-"""`make bench` measures the cost of shipping and of predicting, and the same costs of rivals.
+"""`make bench` measures the cost of shipping and predicting, for the project and its rivals.
 
 The cost of shipping is the processor time of the process that ships. A separate process on
 127.0.0.1, which stores nothing, replaces OpenSearch. A missed target does not fail the run, because
@@ -117,7 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="measure only the shipper, alternately as it is in this tree and in COMMIT",
+        help="measure only the shipper: this tree's alternately with COMMIT's",
     )
     parser.add_argument(
         "--console",

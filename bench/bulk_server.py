@@ -1,6 +1,6 @@
 """A server that answers bulk requests as OpenSearch does, and stores nothing.
 
-Its own work is small and equal for all contenders, so the figures show the sender.
+Its own work is small and equal for all senders, so only the senders make the figures differ.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _serve(ready: multiprocessing.SimpleQueue[int]) -> None:
 
 @contextmanager
 def sink() -> Iterator[str]:
-    """Start a sink in a process of its own, and yield its address."""
+    """Start the server in a process of its own, and yield its address."""
     context = multiprocessing.get_context("spawn")
     ready: multiprocessing.SimpleQueue[int] = context.SimpleQueue()
     process = context.Process(target=_serve, args=(ready,), daemon=True)

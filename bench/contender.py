@@ -1,6 +1,6 @@
 """Runs each contender, a function whose cost is measured, in a process of its own.
 
-This process could not import the shipper of another commit, or a function in another language.
+A single process could not import the shippers of two commits, or a function in another language.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Measures the inference function.
 
-A prediction in the built package is compared with a transformers pipeline of the same weights.
+Its predictions, in the built package, are compared with those of a transformers pipeline with the
+same weights.
 """
 
 from __future__ import annotations
@@ -75,9 +76,9 @@ class Predictor(NamedTuple):
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
     """Measure the inference function on one thread.
 
-    Some rows are times: to load the model, to predict texts of several lengths, to answer an
-    invocation with and without the model, and to predict a batch. The other rows are the peak
-    memory and the size of the package.
+    Some rows are times: the time to load the model, to predict texts of several lengths, to answer
+    an invocation (with the model's time, and without it), and to predict a batch. The other rows
+    are the peak memory and the size of the package.
     """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         names = ["ours", *(["pipeline"] if rival else [])]
@@ -147,7 +148,12 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
             )
         times = seconds("an invocation", "handler", [text(TARGET_SIZE)] * scale.predictions)
         middle = {name: [median(one) for one in rounds] for name, rounds in times.items()}
-        yield _row("an invocation, request to log: pipeline / ours", middle, median, MILLISECONDS)
+        yield _row(
+            "an invocation, from the request to the log line: pipeline / ours",
+            middle,
+            median,
+            MILLISECONDS,
+        )
         yield _outside_the_model(scale, start, predictors["ours"])
         times = seconds(
             f"a batch of {BATCH}", "batch", [text(5 + number % 20) for number in range(BATCH)]
@@ -181,8 +187,11 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
 
 
 def _outside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
-    """Measure the time of an invocation outside the model: the model remembers its answer."""
-    title = f"an invocation of {TARGET_SIZE} tokens, outside the model"
+    """Measure the part of an invocation's time that is not spent in the model.
+
+    For this, a cache gives the model's answer, so that the model takes no time.
+    """
+    title = f"an invocation of {TARGET_SIZE} tokens, without the model"
     tick = start(title, scale.rounds)
     middle = []
     for number in range(-1, scale.rounds):
@@ -194,7 +203,10 @@ def _outside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
 
 
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
-    """Measure the cost of signature, novelty and surprisal in a prediction.
+    """Measure the time that a prediction takes for signature, novelty and surprisal.
+
+    They are outputs of the model file in addition to the logits, and describe the text for the
+    monitor.
 
     Predictions alternate between the model file and a copy without these three outputs.
     """
@@ -228,7 +240,7 @@ def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
 def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of the model whose only output is the logits.
 
-    The engine then leaves out the operations that only the other outputs need.
+    onnxruntime then leaves out the operations that only the other outputs need.
     """
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
@@ -266,16 +278,17 @@ def predictor(command: list[str], environment: dict[str, str]) -> Iterator[Predi
 
 
 def _ours() -> tuple[list[str], dict[str, str]]:
-    """Return the command and the environment of our process.
+    """Return the command and the environment variables of the process with the built package.
 
-    With -S and -P, Python imports only modules of the package, and none of this environment.
+    With -S and -P, Python imports modules only from the package, and none from the virtual
+    environment of the benchmark.
     """
     command = [sys.executable, "-S", "-P", "-B", str(ROOT / "bench" / "predictor.py"), "ours"]
     return command, {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), "HASH_KEY": "bench"}
 
 
 def _pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command and the environment of the rival.
+    """Return the command and the environment variables of the rival's process.
 
     It runs in the training environment, with the weights of the package's model file.
     """

@@ -20,7 +20,7 @@ class WrongCount(Exception):
 
 
 class Sample(NamedTuple):
-    """Processor time and wall time per call, in seconds, and the result of each call."""
+    """The processor time and the wall time of a call, in seconds, and the result of each call."""
 
     cpu: float
     wall: float
@@ -31,7 +31,7 @@ Sampler = Callable[[int], Sample]  # the argument is the number of calls
 
 
 class Times(NamedTuple):
-    """The times per call in seconds, one of each kind for each round.
+    """The times of a call in seconds, with one time of each kind for each round.
 
     `cpu` is processor time of the contender's process, and `wall` is wall time.
     """

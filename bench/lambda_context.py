@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The context of one invocation, with a minute left."""
+    """The context of an invocation that has a minute until its time limit."""
 
     function_name: str
     aws_request_id: str

@@ -51,7 +51,7 @@ TEXTS: Final = (
 class Printed(NamedTuple):
     """The lines that the inference function printed, with line ends.
 
-    They are prediction records, and metrics in the embedded metric format.
+    Each is a prediction record, or metrics in CloudWatch's embedded metric format.
     """
 
     records: list[str]
@@ -104,7 +104,7 @@ def records(count: int, log: Printed) -> list[str]:
 
 
 def mixed(count: int, log: Printed) -> list[str]:
-    """Return `count` lines in random order. They have all kinds in `MIX`."""
+    """Return `count` lines of all kinds in `MIX`, in random order."""
     chance = Random(SEED)  # noqa: S311
     kinds = [*MIX, *chance.choices(list(MIX), list(MIX.values()), k=max(count - len(MIX), 0))][
         :count

@@ -99,7 +99,7 @@ def _handler(url: str) -> Call:
 
 
 def _signed(url: str) -> Call:
-    """Return the handler with the signature that an Amazon domain requires.
+    """Return a handler that signs its requests, as an Amazon domain requires.
 
     The sink does not check the signature, but signing costs time.
     """

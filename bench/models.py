@@ -1,8 +1,8 @@
-"""`python -m bench.models --against COMMIT` compares this model file with another.
+"""`python -m bench.models --against COMMIT` compares the shipped model file with another one.
 
-It measures only the model's session, on one thread and with one text at a time. The time to split
-the text into word pieces is not counted. The figures are medians of many short rounds, in processor
-time, so that other work on the machine disturbs few of them.
+It measures only onnxruntime's run of the model, on one thread and with one text at a time. The time
+to split the text into word pieces is not counted. The figures are medians of many short rounds, in
+processor time, so that other work on the machine disturbs few of them.
 
 In each round, each model is called a few times before it is measured. Otherwise its weights would
 not be in the processor's cache, because the other model has just run. A function has only one
@@ -105,7 +105,7 @@ def measured(
 
 
 def session(model: bytes) -> onnxruntime.InferenceSession:
-    """Return a session on one thread, as in the inference function."""
+    """Return an onnxruntime session on one thread, as in the inference function."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

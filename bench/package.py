@@ -12,8 +12,8 @@ from typing import Final
 from tools.root import ROOT
 
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "ShipperFunction"
-# This measures processor time, because a busy machine disturbs it less than wall time. An import
-# waits for nothing.
+# Processor time is measured, because a busy machine disturbs it less than wall time. An import
+# never waits, so both are equal on an idle machine.
 PROGRAM: Final = (
     "import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
 )
@@ -60,7 +60,8 @@ def import_seconds(
 def _import(module: str) -> float:
     """Import a module in a fresh process, and return the time in seconds.
 
-    With -S and -P, Python imports only modules of the package, and none of this environment.
+    With -S and -P, Python imports modules only from the package, and none from the virtual
+    environment of the benchmark.
     """
     command = [sys.executable, "-S", "-P", "-B", "-c", PROGRAM.format(module=module)]
     environment = {"PATH": os.defpath, "PYTHONPATH": str(PACKAGE), **ENVIRONMENT}

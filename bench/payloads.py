@@ -127,7 +127,7 @@ def _row(  # noqa: PLR0917
 
 
 def _least(title: str, times: dict[str, Times], one: str, other: str, size: int) -> Row:
-    """Compare the quickest samples of two contenders.
+    """Compare the fastest samples of two contenders.
 
     Other work on the machine affects these samples least.
     """

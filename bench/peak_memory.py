@@ -29,7 +29,7 @@ KIBIBYTE: Final = 1024
 class Peak(NamedTuple):
     """The growth of memory, and the numbers of documents that were created and that failed.
 
-    `grown` is the memory at the peak less the memory after the imports, in bytes.
+    `grown` is the memory at the peak minus the memory after the imports, in bytes.
     """
 
     grown: int
@@ -72,7 +72,8 @@ def _ours(url: str, seconds: float) -> Callable[[Any], tuple[int, int]]:
 def _forget_peak() -> None:
     """Reset the peak, if the system permits it.
 
-    Otherwise the peak during the imports counts too. It is hardly above the memory after them.
+    Otherwise the peak during the imports counts too. That makes little difference, because this
+    peak is hardly above the memory after the imports.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

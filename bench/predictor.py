@@ -5,8 +5,9 @@ transformers. Both use one thread.
 
 The process reports when it is ready. Then it answers each line of standard input, `{"texts": [...],
 "way": ...}`, with times in seconds. The ways `one`, `handler` and `outside` give one time for each
-text, and `batch` gives one time for all texts. `outside` is `handler` with a model that remembers
-its answers, so it measures the time outside the model.
+text, and `batch` gives one time for all texts. `one` measures only the prediction, and `handler`
+the whole Lambda handler. `outside` is `handler` with a cache of the model's answers, so it measures
+the time that is not spent in the model.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def ours() -> Predictors:
     predict = model.predict
 
     class Remembering:
-        """Remembers its answers, so that only the time outside the model is measured."""
+        """A model with a cache, so that the model takes no time."""
 
         predict = staticmethod(cache(model.predict))
 

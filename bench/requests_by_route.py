@@ -2,8 +2,8 @@
 
 CloudWatch Logs delivers the records directly or through a stream. The table has a row for each size
 of payload. The load of the machine does not change these counts. The batches have the size and the
-limits of the template's event source mapping. All records wait in the stream when the mapping
-starts to read.
+limits of the template's event source mapping (the part of Lambda that reads the stream). All
+records are in the stream before the mapping starts to read.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from bench.table import Row, Target
 from shipper.client import connect
 
 MEBIBYTE: Final = 1024 * 1024
-LINE_FRAME: Final = 105  # bytes around a message in the payload: id, timestamp, names
+LINE_FRAME: Final = 105  # bytes of a log event without its message: id, timestamp, names
 
 OURS: Final = "shipper"
 MAPPING: Final = "shipper with FIELD_MAP"
@@ -41,10 +41,11 @@ LineUp = Callable[..., dict[str, Contender]]
 class Scale(NamedTuple):
     """The size of a run.
 
-    `sizes` and `rounds` are the numbers of events and of rounds for three payloads. `inflated` is
-    the size, in bytes, of a fourth payload, with which memory is measured. `away_seconds` is the
-    time that a payload waits for a server that cannot be reached. `imports` and `sentences` are the
-    numbers of imports and of predicted sentences. Only the full size has targets.
+    There are three payloads: `sizes` has the number of events in each, and `rounds` the number of
+    its rounds. `inflated` is the size, in bytes, of a fourth payload, with which memory is
+    measured. `away_seconds` is the time that a payload waits for a server that cannot be reached.
+    `imports` and `sentences` are the numbers of imports and of predicted sentences. Only the full
+    size has targets.
     """
 
     sizes: tuple[int, int, int]
@@ -63,9 +64,9 @@ QUICK: Final = Scale((20, 100, 500), (2, 2, 2), 2_000_000, 1.0, imports=2, sente
 
 
 def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the processor time from the Lambda event until the outcome is counted.
+    """Measure the processor time to ship a Lambda event and count the created documents.
 
-    For the large payload, the events per second are measured too, in wall time.
+    For the large payload, the wall time is measured too.
     """
     small, middle, large = scale.sizes
     few, some, least = scale.rounds
@@ -119,7 +120,7 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure how far one large payload raises memory above the memory after the imports.
+    """Measure by how much a large payload raises the memory above that after the imports.
 
     The first payload is delivered. The second waits until its deadline for a server that cannot be
     reached.
@@ -174,7 +175,7 @@ def deployed(scale: Scale, start: Start) -> Iterator[Row]:
 
 @contextmanager
 def _line_up(url: str) -> Iterator[LineUp]:
-    """Yield a function that makes the contenders of given names for one Lambda event.
+    """Yield a function that returns the contenders with the given names, for one Lambda event.
 
     Each contender has a connection of its own, which stays open.
     """

@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 CAPTION: Final = (
-    "Figures in µs are processor time; those of a shipper are from the Lambda event until the "
-    "outcome is counted. Figures in ms are wall time, but `import: shipper.handler` is processor "
-    "time. Each figure is the median of interleaved rounds. A ratio is the median of the ratios of "
-    "all rounds. Only ratios can be compared between machines."
+    "Figures in µs are processor time: for a shipper, the time to ship a Lambda event and to count "
+    "its documents. Figures in ms are wall time, but `import: shipper.handler` is processor "
+    "time. Contenders are measured in turn, in several rounds: a figure is the median of all "
+    "rounds, and a ratio is the median of the ratios of all rounds. Only ratios can be compared "
+    "between machines."
 )
 
 

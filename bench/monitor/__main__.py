@@ -48,9 +48,9 @@ SETS: Final = 21  # number of sets that `predicted` returns
 class Scale:
     """The size of a run: how often each measurement is repeated.
 
-    `dial`, `bars` and `power` are numbers of random draws: for the false-alarm table, for false
-    alarms on other traffic, and for baselines under drift. `splits` and `resplits` are numbers of
-    random divisions: of independent rows, and of labelled sentences. `documents` is the number of
+    Three are numbers of random draws: `dial` for the false-alarm table, `bars` for false alarms on
+    other traffic, and `power` for baselines under drift. Two are numbers of random divisions:
+    `splits` of independent rows, and `resplits` of labelled sentences. `documents` is the number of
     documents that OpenSearch reads.
     """
 
@@ -122,7 +122,7 @@ def _write(path: Path, results: dict[str, Any]) -> None:
 
 
 def _accuracy(data: Path, cache: Path, scale: Scale, start: Start) -> dict[str, Any]:
-    """Measure the intervals of accuracy, and add the time. Raises `CorpusMissing`."""
+    """Measure the intervals of accuracy, and how long this takes. Raises `CorpusMissing`."""
     tick = start("re-splits", scale.resplits * len(accuracy.SIZES))
     found = accuracy.measured(data, cache, scale.resplits, tick)
     return {"measured": datetime.now(UTC).isoformat(timespec="seconds"), **found}
@@ -272,7 +272,7 @@ def launch(
     draws: int,
     tick: false_alarms.Tick,
 ) -> dict[str, Any]:
-    """Judge windows with ten times as many predictions as the windows of the baseline."""
+    """Judge windows that have ten times as many predictions as the baseline's windows."""
     unusual = []
     for at in range(draws):
         chance = np.random.default_rng([83, at])

@@ -1,7 +1,8 @@
 """Measures how often the intervals of estimated and of known accuracy contain the true accuracy.
 
-The sentences are labelled sentences of CoLA that were not used for training. Each re-split divides
-them anew: the temperature is fitted on one part, and the accuracy of the other part is estimated.
+The sentences are those of CoLA, a labelled corpus, that were not used for training. They are
+divided at random many times. Each time (a re-split), the temperature is fitted on one part, and the
+accuracy of the other part is estimated.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ MORE: Final = 15  # percentage points that are added to the share of the rarer l
 class Scored:
     """Labelled sentences.
 
-    `logit` is the logit of the label LABELS[0] before temperature. `gold` says whether this label
-    is right.
+    `logit` is the logit of the label LABELS[0], before it is divided by the temperature. `gold`
+    says whether this label is right.
     """
 
     logit: Array
@@ -73,9 +74,9 @@ class Scored:
 
 
 def sentences(data: Path) -> list[Sentence]:
-    """Return CoLA's sentences that were not used for training: the part put aside, and `dev`.
+    """Return CoLA's sentences that were not used for training, from its parts `aside` and `dev`.
 
-    The label is stored as the genre. Raises `CorpusMissing`.
+    The field `genre` of a sentence has its label. Raises `CorpusMissing`.
     """
     parts = split(data)
     return [
@@ -181,7 +182,10 @@ def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
 
 
 def _drawn(rows: Scored, chance: Chance, more: int) -> Rows:
-    """Return 200 different sentences, with `more` percentage points more of the second label."""
+    """Return 200 different sentences with a changed mix of labels.
+
+    The share of the second label is `more` percentage points higher than among all sentences.
+    """
     n = 200
     other = round(n * float(1 - rows.gold.mean()) + n * more / 100)
     return np.concatenate(
@@ -195,8 +199,8 @@ def _drawn(rows: Scored, chance: Chance, more: int) -> Rows:
 def _known(rows: Scored, draws: int = 4000) -> list[dict[str, Any]]:
     """Measure how often the interval of known accuracy contains the accuracy of all sentences.
 
-    The sentences that get a label are chosen at random, or only from those with low scores, or so
-    that wrong answers are more likely than right ones.
+    The sentences that get a label are chosen in three ways: at random, at random among those with
+    low scores, or so that a wrong answer is more likely to get a label than a right one.
     """
     score, right = rows.score(float(CARD["temperature"])), rows.right
     truth = float(right.mean())
@@ -230,7 +234,7 @@ def _known(rows: Scored, draws: int = 4000) -> list[dict[str, Any]]:
 
 
 def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]]:
-    """Measure how often, and how soon, a message about low accuracy is sent within a year.
+    """Measure how often a message about low accuracy is sent within a year, and how soon.
 
     Each year has a change on day `CHANGED`, or none. A message in a year without a change is false.
     """
@@ -240,7 +244,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
     later = np.arange(count) >= CHANGED * A_DAY
 
     def less(points: int) -> Callable[[Rows, Chance], Rows]:
-        """Make a change by which `points` % of all answers are no longer right."""
+        """Make a change after which `points` % of all answers are newly wrong."""
         lost = points / 100 / float(right.mean())
         return lambda answers, chance: answers & ~(later & (chance.random(count) < lost))
 
@@ -278,7 +282,10 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
 
 
 def _told(answers: Rows, score: Array, card: Card, *, audit: bool, first: int) -> int | None:
-    """Return the number of labels after which a message is sent, at least `first`, or None."""
+    """Return the number of labels after which the first message is sent, or None.
+
+    The rule for a message is not applied to the first `first` labels.
+    """
     right = np.concatenate([[0], answers.cumsum()])
     sums = np.concatenate([[0.0], score.cumsum()])
     for end in range(first + 1, len(right)):

@@ -1,4 +1,4 @@
-"""Measures the time of a monitor's run that starts from summaries."""
+"""Measures how long a run of the monitor takes when the summaries of predictions exist already."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from monitor.summaries.summary import SLOT, Moments, Summary, from_document, to_
 from monitor.summaries.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-# A slot is made with this many times the usual rows, so that it fills about as many bins as a large
-# slot. Then each row is counted several times, so that a day has LARGE rows.
+# A slot (a quarter of an hour) gets this many times the usual number of rows, so that as many bins
+# are filled as with LARGE predictions a day. Then each row is counted several times, so that a day
+# has LARGE rows.
 FULLER: Final = 10
 
 
 def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
-    """Measure the time, in seconds, of a run, and of accepting a baseline.
+    """Measure the time, in seconds, of a run of the monitor, and of accepting a baseline.
 
     The baseline has 7 days of 20 million predictions a day. The run judges two hours of slots.
     """

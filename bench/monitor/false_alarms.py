@@ -1,7 +1,7 @@
 """Measures false alarms of the monitor.
 
-First the false alarms of each row of false_alarm_table.json are measured. Then the same figures
-are measured on documents that were not used for this table.
+First they are measured for each row of false_alarm_table.json, and then on documents that were not
+used for this table.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# Each row of the table requires three unusual windows in a row. At the same promised rate of false
-# notices, new sources of traffic then cause a third of the notices that they cause with two.
+# Each row of the table requires three unusual windows in a row. With two in a row, and the same
+# promised rate of false notices, new sources of traffic cause three times as many notices.
 USED: Final = 3
 # Sizes of baseline: each key is a number of windows, and its value is the number of days from which
 # they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have
 # fewer than 168 windows, because a quiet hour has too few rows for one.
 BASELINES: Final = {168: 7, 150: 7, 72: 3}
 TEST_DAYS: Final = 30
-SURE: Final = 0.05  # the upper bound is exceeded with this probability
+SURE: Final = 0.05  # the probability that the true mean is above the upper bound
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A baseline of each size, and the judgements of the 30 days after the baselines."""
+    """Baselines of each size, and the judgements of the 30 days after them."""
 
     baselines: dict[int, Baseline]
     judgements: dict[int, Judgement]
@@ -67,8 +67,8 @@ def draw(
 ) -> Draw:
     """Draw traffic, fit baselines of several sizes, and judge the test days.
 
-    `made` makes the traffic. If `tested` is given, it makes the traffic of the test days instead.
-    Each baseline covers the last days before the test days.
+    `made` makes the traffic. If `tested` is given, `tested` makes the traffic of the test days
+    instead. Each baseline covers the last days before the test days.
     """
     days = max(sizes.values())
     before, after = made(days, chance), (tested or made)(TEST_DAYS, chance)
@@ -90,7 +90,7 @@ def draw(
 def upper_bound(counts: Sequence[int]) -> float:
     """Return the one-sided 95 % upper bound of the mean of these counts.
 
-    The bound is that of a Poisson distribution, but wider if the counts vary more.
+    It is the bound for counts with a Poisson distribution, but higher if the counts vary more.
     """
     total, number = sum(counts), len(counts)
     wider = (
@@ -121,7 +121,7 @@ def kinds(of: Pool, nights: Pool) -> dict[str, Days]:
 
 
 def rows_of(kind: str, draws: Mapping[int, list[Judgement]]) -> Iterator[dict[str, Any]]:
-    """Yield figures for each size of baseline, level, and number of windows in a row."""
+    """Yield figures for each size of baseline, each level, and each number of windows in a row."""
     for windows, judgements in draws.items():
         for level in LEVELS:
             unusual = [j.unusual(level) for j in judgements]

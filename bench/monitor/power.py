@@ -1,6 +1,7 @@
 """Measures detection power: the share of drifted windows that the monitor finds unusual.
 
-Windows of drifted traffic are compared with an accepted baseline, and with the profile.
+Windows of drifted traffic are compared with an accepted baseline, and with the profile (the
+statistics of the model's predictions for its validation texts).
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def under_bursts(
     tick: Tick,
     more: Mapping[str, Drift] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure, for each drift, the share of windows that are unusual by this row of the table.
+    """Measure, for each drift, the share of windows that the monitor and its rivals find unusual.
 
-    The share of windows in which each rival finds drift is measured too.
+    The monitor uses the settings of `row`, a row of the false-alarm table.
     """
     drifts = BURSTS | dict(more or {})
     found: dict[str, list[list[float]]] = {name: [] for name in drifts}

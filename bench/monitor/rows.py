@@ -1,4 +1,4 @@
-"""Predictions of the shipped model as columns of numbers, computed once and kept in a folder."""
+"""Predictions of the shipped model as columns of numbers. They are computed once and kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Measures how much time and memory it takes to read a day's slots from a real OpenSearch."""
+"""Measures the time and memory that the monitor needs to read a day from a real OpenSearch.
+
+The monitor reads slots: a slot is the summary of a quarter of an hour.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def search(source: Table, rows: Index) -> dict[str, float]:
             assert not answer.json()["errors"]
         requests.post(f"{url}/{INDEX}/_refresh", timeout=60).raise_for_status()
         indexed = perf_counter()
-        # A new process reads, because the memory of this one holds the predictions.
+        # A new process reads, because the predictions take memory in this one.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             count, seconds, memory = pool.submit(read, url).result()
     assert count == len(rows)

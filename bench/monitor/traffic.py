@@ -1,7 +1,7 @@
-"""Makes traffic from rows of predictions, and the windows that the monitor would get from it.
+"""Makes traffic from rows of predictions, and from the traffic the windows of the monitor.
 
-The sentences of a document follow each other in a burst. Traffic may change with the hour, and may
-drift.
+The sentences of a document follow each other in a burst. In some kinds of traffic, the genres
+change with the hour, or there is a drift.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ class Table:
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
-        """Return the rows of the same sentences of set `of`, after the change `how`."""
+        """Return the rows of the same sentences after the change `how`.
+
+        `rows` are rows of the set `of`.
+        """
         return rows - self.first[of] + self.first[f"{of} {how}"]
 
 
@@ -83,8 +86,8 @@ def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool 
     """Return windows of rows as the monitor gets them from summaries.
 
     `rows` has the shape (windows, rows of a window). The windows follow each other without a gap,
-    with `DAY_ROWS` rows a day. `squares=False` leaves out the sums of squares. Only a baseline
-    needs them.
+    with `DAY_ROWS` rows a day. `squares=False` leaves out the sums of squares, which only a
+    baseline needs.
     """
     count, size = rows.shape
     flat = rows.ravel()
@@ -156,7 +159,8 @@ def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.floa
 class Pool:
     """Documents to draw from.
 
-    `starts` is the first row of each document, `lengths` its number of rows, `genre` its genre.
+    For each document, `starts` has the first row, `lengths` the number of rows, and `genre` the
+    genre.
     """
 
     starts: Index

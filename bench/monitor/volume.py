@@ -1,7 +1,7 @@
 """Measures the monitor at several numbers of predictions a day.
 
-It measures whether a baseline is armed (it has enough windows to send notices), the delay of a
-notice, and the drifts that are detected.
+It measures whether a baseline is armed (has enough windows, so that notices are sent), the delay of
+a notice, and which drifts are detected.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TESTED: Final = 20  # windows that are judged for each drift
 
 
 def summaries(windows: Windows) -> list[Summary]:
-    """Turn the arrays into summaries, one for each window."""
+    """Return the summary of each window."""
     return [
         Summary(
             STREAM,
@@ -107,7 +107,7 @@ def _says(planned: Plan) -> dict[str, Any]:
 
 
 def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
-    """Return the delay of a notice and the smallest δ, which are known before any drift."""
+    """Return the delay of a notice and the smallest δ. Both are computed without any drift."""
     row, size = false_alarm_table.choose(planned.windows).row, reference.rows_a_window
     assert reference.means
     smallest = smallest_effect(
