@@ -47,7 +47,7 @@ COMMAND: Final = (
 def write(folder: Path) -> Iterator[Path]:
     """Write an SBOM for each deployed package, and yield its path.
 
-    The same pins and the same model always give the same bytes.
+    The same pins and the same model always give byte-identical files.
     """
     folder.mkdir(exist_ok=True)
     for name, package in PACKAGES.items():
@@ -71,7 +71,7 @@ def summary(path: Path) -> str:
 
 
 def version() -> str:
-    """Return the newest heading of the changelog: a version, or `unreleased`."""
+    """Return the version in the newest heading of the changelog, or `unreleased`."""
     found = re.search(
         r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
     )

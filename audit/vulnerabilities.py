@@ -1,8 +1,8 @@
 """Find known vulnerabilities in the pinned packages with pip-audit.
 
-This module adds three features that pip-audit lacks. An exception has a reason and a last day. An
-exception that no longer matches a finding is a failure. Packages that could not be audited have
-their own exit code.
+This module adds three features that pip-audit lacks. An exception, which accepts a finding, has a
+reason and a last day. The audit fails if an exception no longer matches a finding. It has an exit
+code of its own if some packages could not be audited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tools.root import ROOT
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
 # No package is resolved or downloaded: only the pins are looked up. With `--strict`, pip-audit
 # would stop at the first package that the service does not know, with the same exit code as for a
-# vulnerability. Without `--strict`, the answer names such packages. They count as not audited.
+# vulnerability. Without `--strict`, the answer names such packages. Such packages count as not
+# audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
     *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
@@ -70,7 +71,7 @@ class Answer:
 
     `pins` are pairs of package and version. The keys of `findings` are package, version and name of
     the vulnerability. The keys of `unknown` are the reasons why packages or lock files have no
-    answer. Its values are the first lock file with this reason.
+    answer; the value is the first lock file with this reason.
     """
 
     pins: set[tuple[str, str]] = field(default_factory=set)
@@ -89,8 +90,8 @@ def locks() -> list[Path]:
 def check(paths: Iterable[Path], accepted: Path) -> int:
     """Audit the pins of the lock files, and report the findings.
 
-    Returns 0 if all findings are accepted or there are none, 1 if a finding is not accepted or an
-    exception is no longer valid, and 2 if not all pinned packages were audited.
+    Returns the exit code: 1 if a finding is not accepted or an exception is no longer valid.
+    Otherwise it is 2 if some pinned packages could not be audited, and 0 if all were audited.
     """
     exceptions = read(accepted)
     answer = Answer()

@@ -247,7 +247,7 @@ def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
     (loop,) = [node for node in bare.graph.node if node.op_type == "Loop"]
     del loop.output[1:], bare.graph.output[1:]
     (body,) = [attribute.g for attribute in loop.attribute if attribute.name == "body"]
-    del body.output[2:]  # keeps the condition and the logits
+    del body.output[2:]  # keeps the loop's condition and the logits
     return bare
 
 

@@ -92,8 +92,8 @@ INDEX_RETENTION_DAYS: Final = 30
 # The calculation assumes that every metric is sent in every hour. A metric that is sent in fewer
 # hours costs less.
 CUSTOM_METRICS: Final = 36
-# The metrics of all alarms. Each of the two alarms with a query is assumed to have one metric, as
-# with one log group that has one filter.
+# The number of metrics of all alarms. Two alarms have a query, whose number of metrics depends on
+# the log groups. One metric is assumed for each, as with one log group that has one filter.
 ALARM_METRICS: Final = 33
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
@@ -101,7 +101,7 @@ SECRETS: Final = 2
 # --- about the domain
 # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html
 LINUX_SHARE: Final = 0.05
-SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # AWS reserves the smaller of the two on each node
+SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # on each node AWS reserves 20 %, at most 20 GiB
 FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports if a smaller share is free
 
 
@@ -257,8 +257,8 @@ def stream(size: Size, prices: dict[str, Price]) -> Line:
 def feedback(labels: int, prices: dict[str, Price]) -> Line:
     """Return the additional cost of labels by POST /feedback, one in each request.
 
-    The cost of a label consists of a request, an invocation, its log lines, and a millisecond each
-    of the shipper and of the monitor. In a batch of 100, a label costs about a tenth of this.
+    A label costs a request, an invocation, its log lines, one millisecond of the shipper, and one
+    of the monitor. In a batch of 100, a label costs about a tenth of this.
     """
     lines = FEEDBACK_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     seconds = labels * (FEEDBACK_MS + SHIPPER_MS_A_LINE + FEEDBACK_JOIN_MS) / 1000
@@ -303,7 +303,8 @@ def log_gb(size: Size) -> float:
 def log(size: Size, prices: dict[str, Price]) -> Line:
     """Return the cost of writing log lines to CloudWatch.
 
-    Their delivery to the shipper costs nothing but the shipper's invocations.
+    AWS does not charge for their delivery to the shipper; the shipper's invocations are counted in
+    its own line.
     """
     return Line(
         "CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size))

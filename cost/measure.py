@@ -4,7 +4,7 @@ It uses the real functions and a real OpenSearch. FOLDER is the folder of the co
 (training/README.md). The sentences come alternately from CoLA and from UD English EWT. Each
 sentence is a separate request to the inference function under the Lambda runtime. The shipper then
 ships all log lines into one index. The functions' names are as long as names that AWS generates.
-The results are written down in cost/estimate.py.
+The results are stated in cost/estimate.py.
 """
 
 from __future__ import annotations

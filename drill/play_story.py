@@ -1,6 +1,6 @@
 """Plays the story with the real functions of the stack.
 
-The real inference function makes the predictions. They get timestamps of the story. The real
+The real inference function makes the predictions, which then get timestamps of the story. The real
 shipper ships them, and the real monitor judges them.
 """
 
@@ -160,7 +160,7 @@ class Play:
     ) -> Iterator[tuple[float, Record]]:
         """Yield the predictions of a situation, each with its time.
 
-        `begin` is the start of the situation, and `hours` the range of its hours: all if None.
+        `begin` is the start of the situation, and `hours` the range of its hours (None: all hours).
         """
         for hour in range(*(hours or (0, one.hours))):
             start = begin + hour * HOUR
@@ -260,7 +260,7 @@ def predicted(
 ) -> Iterator[tuple[Pools, Runtime]]:
     """Run the real inference function, and yield its predictions for every kind of text.
 
-    `give` returns so many texts of a kind. The function itself is yielded too.
+    `give(kind, number)` returns `number` texts of a kind. The function itself is yielded too.
     """
     lines: list[str] = []
     heard = threading.Condition()

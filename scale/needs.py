@@ -95,7 +95,7 @@ class Domain(NamedTuple):
 
 
 class Met(NamedTuple):
-    """A limit, and the lowest rate that reaches it: in direct delivery, and with Kinesis.
+    """A limit, and the lowest rates that reach it: one for direct delivery, one for Kinesis.
 
     A rate is None if this way never reaches the limit.
     """
@@ -265,7 +265,7 @@ def _copies(nodes: int) -> int:
 
 
 def _gib(rate: float, way: Way, nodes: int) -> int:
-    """Return the GiB of each node's disk, at least 10, which is the template's default."""
+    """Return the GiB of each node's disk. The smallest disk has 10, the template's default."""
     a_day = rate * DAY_SECONDS * estimate.DOCUMENT_BYTES
     data = a_day * (way.days + 1) * _copies(nodes) / nodes / estimate.GIB
     return max(10, estimate.volume_gib(data))

@@ -143,8 +143,8 @@ def by_function(trends: dict[str, Trend | None]) -> Table:
 def verdict(result: Result) -> str:
     """Return the counts of the events in one sentence."""
     return (
-        f"{result.put:,} events put, {result.total:,} documents: {result.missing:,} missing, "
-        f"{result.doubled:,} more than once, {result.foreign:,} never put"
+        f"{result.put:,} events, {result.total:,} documents: {result.missing:,} events missing, "
+        f"{result.doubled:,} duplicates, {result.foreign:,} documents without an event"
     )
 
 

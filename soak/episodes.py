@@ -1,7 +1,8 @@
 """Starts a stack for the soak, plays episodes, and counts the events in the index.
 
 An episode is a number of events and a fault that happens meanwhile (faults.py). The stack has two
-front doors, by which events reach a shipper (payload_routes.py).
+front doors, by which events reach a shipper: the direct door and the door of the stream
+(payload_routes.py).
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class Result:
 
     `put` counts the events that were sent, and `total` the documents in the index. `missing` counts
     events that are not in the index, `doubled` events that are there more than once, and `foreign`
-    numbers that were never sent. `samples` has, for each function, a sample of its process after
-    each episode.
+    documents with a number that no event has. `samples` has, for each function, a sample of its
+    process after each episode.
     """
 
     played: list[Played] = field(default_factory=list)
@@ -136,10 +137,10 @@ class Stack:
         return played
 
     def drain(self) -> None:
-        """Wait until no event waits. Raises `RuntimeError` if some still wait."""
+        """Wait until all events are shipped. Raises `RuntimeError` if this takes too long."""
         for door in self.doors:
             if not door.drain(DRAIN_SECONDS):
-                raise RuntimeError(f"the {door.name} door still has events: it hangs")
+                raise RuntimeError(f"events still wait at the {door.name} door: it hangs")
 
     def put(self, events: int, *, paced: bool = True) -> None:
         """Write events into the log groups of the doors. The door of each event is random."""
@@ -175,8 +176,9 @@ class Stack:
     def wait(self, episode: Episode) -> int:
         """Wait until the fault has struck its requests, or no event waits at the direct door.
 
-        The direct door gives an event up after its retries, but the door of the stream never does.
-        Returns the number of requests that the fault has struck.
+        After some retries, the direct door gives an event up, so its events never wait for long.
+        The door of the stream retries until the fault ends. Returns the number of requests that the
+        fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.doors[0].drain(0):

@@ -20,10 +20,10 @@ class Fault(StrEnum):
     KILLED = "server killed"  # at the end it is started again with the same data
     FROZEN = "server stopped"  # the process pauses, and continues at the end
     BLOCKED = "writes blocked"  # by the setting index.blocks.write
-    SLOW = "answer too late"  # the server has stored the documents
-    CUT = "request cut"  # the connection ends before the server has the request
-    LOST = "answer cut"  # the server has stored the documents
-    TORN = "half an answer"  # the server has stored the documents
+    SLOW = "answer too late"  # the documents are stored, but the answer is held back
+    CUT = "request cut"  # the connection ends, and the server never gets the request
+    LOST = "answer cut"  # the documents are stored, but the answer is lost
+    TORN = "half an answer"  # the documents are stored, but half of the answer is lost
     TOO_LARGE = "413"  # the answer to every request above a size
     BUSY = "429"  # the answer to every request
     UNAVAILABLE = "503"  # the answer to every request
@@ -53,7 +53,7 @@ EVENTS: Final = (200, 4_000)  # the smallest and the largest number of events in
 class Episode:
     """A number of events and one fault. Half of the events are sent before the fault begins.
 
-    The other half is sent while it lasts. The fault ends when it has struck `strikes` requests.
+    The other half is sent during the fault. The fault ends when it has struck `strikes` requests.
     """
 
     fault: Fault

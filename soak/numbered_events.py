@@ -1,4 +1,4 @@
-"""The events of a soak: records with a number, by which each is counted in the index."""
+"""The events of a soak: records with a number, so that each can be counted in the index."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Outage:
 
     `rate` is the number of events a second that were really sent. `seconds` is the time without a
     server. `behind` is the largest number of events that were sent but not indexed. `caught_up` is
-    the time in seconds from the return of the server until no event was behind.
+    the time in seconds from the return of the server until all events were indexed.
     """
 
     rate: float
@@ -133,7 +133,7 @@ def measured(parts: Stack, events: int) -> Capacity:
 
 
 def outage(parts: Stack, rate: float, seconds: float, say: Callable[[str], None]) -> Outage:
-    """Kill the server under traffic, start it again, and wait until no event is behind.
+    """Kill the server under traffic, start it again, and wait until all events are indexed.
 
     Raises `RuntimeError` if the backlog does not go away.
     """
@@ -206,7 +206,7 @@ def table(capacity: Capacity, found: Outage) -> Table:
         "most events behind", f"{least.events:,.0f} to {most.events:,.0f}", f"{found.behind:,}"
     )
     drawn.add_row(
-        "seconds until none is behind",
+        "seconds until all are indexed",
         f"{least.seconds:.0f} to {most.seconds:.0f}",
         f"{found.caught_up:.0f}",
     )

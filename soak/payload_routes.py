@@ -47,7 +47,10 @@ class Door:
         return answer
 
     def drain(self, timeout: float) -> bool:
-        """Wait until no event waits. Return False if some still wait after `timeout` seconds."""
+        """Wait until all events are shipped.
+
+        Returns False if some still wait after `timeout` seconds.
+        """
         return self.subscription.drain(timeout) and (
             self.mapping is None or self.mapping.drain(timeout)
         )

@@ -53,9 +53,10 @@ def vitals(session: int) -> Vitals | None:
 
 
 def _program(folder: Path) -> bytes:
-    """Return the command of a Python process, and nothing for another process.
+    """Return the command of a process if it is a Python process, otherwise nothing.
 
-    The command of the emulator names the module too, but the emulator is no Python process.
+    The command of Lambda's emulator also contains the name `RUNTIME`, but the emulator is no Python
+    process.
     """
     command = (folder / "cmdline").read_bytes()
     return command if Path(command.decode().partition("\0")[0]).name.startswith("python") else b""

@@ -73,7 +73,7 @@ class Proxy(ThreadingHTTPServer):
         self.begin(Fault.CALM, 0)
 
     def fault(self, size: Callable[[], int]) -> Fault:
-        """Return the fault to make for a request, and count the request if there is one.
+        """Return the fault to make for a request, and count the request if it is struck.
 
         `size` returns the request's number of bytes.
         """
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cut(self) -> None:
         self.close_connection = True
-        with suppress(OSError):  # the client was faster
+        with suppress(OSError):  # the client has already closed the connection
             self.connection.shutdown(socket.SHUT_RDWR)
 
     # the parameter's name is that of the base class

@@ -1,6 +1,6 @@
-"""Makes a model folder from a graph for one sentence, a tokenizer and a sample, without torch.
+"""Makes a model folder without torch, from an ONNX graph, a tokenizer and a sample of texts.
 
-It writes all files or none.
+The graph takes one sentence at a time. Either all files are written, or none.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from training.modelcard import markdown
 from training.profile import profile
 from training.sample import Sample
 
-MOST_FLIPS: Final = 0.02  # this share of the labels may differ from those of the checkpoint
-# in bytes: AWS's quota for an unzipped package, less the size of the function and its packages
+MOST_FLIPS: Final = 0.02  # the largest share of labels that may differ from the checkpoint's
+# in bytes: AWS's quota for an unzipped package, minus the size of the function and its packages
 ROOM: Final = 262_144_000 - 105_000_000
 RARE: Final = 0.01  # a value is unusual if a smaller share of the sample's texts has it
 BATCHES: Final = (1, 2, 5)
@@ -124,10 +124,12 @@ def assemble(
 
 
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
-    """Return the usual scripts of the sample, and the shares above which a text is unusual.
+    """Return the usual scripts of the sample, and the limits above which a text is unusual.
 
-    A script is usual if at least 1 % of the texts have it. The limit of each share is at least .5,
-    and so high that at most 1 % of the texts reach it.
+    There are two limits: for the share of unknown word pieces, and for the share of non-letters.
+
+    A script is usual if at least 1 % of the texts have it. A limit is at least .5, and so high that
+    at most 1 % of the texts reach it.
     """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:
@@ -157,7 +159,7 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 
 
 def _rare(shares: list[float]) -> float:
-    """Return the lowest of .5, .55, ... that at most 1 % of these shares reach, otherwise 1."""
+    """Return the lowest of .5, .55, ..., 1 that at most 1 % of the shares reach, or else 1."""
     steps = [step / 20 for step in range(10, 21)]
     return next(
         (step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)),

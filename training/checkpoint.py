@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from tools.errors import UserError
 
-# in word pieces: most encoders take no more, and their time grows with the square of the length
+# The largest length of a text, in word pieces. Most encoders take no longer texts, and the time
+# grows with the square of the length.
 LONGEST: Final = 512
 PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 # in these architectures the first position is not 0, but the padding token's id + 1

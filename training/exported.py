@@ -31,7 +31,8 @@ class Sentence(Module):
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits and the mean of the middle layer."""
-        # given explicitly, because the exporter otherwise writes a dozen nodes to make them
+        # token types, which are given here because the exporter otherwise adds a dozen nodes for
+        # them
         kinds = {"token_type_ids": ids * 0} if self.has_kinds else {}
         found = self.model(input_ids=ids, output_hidden_states=True, **kinds)
         layers = found.hidden_states  # the first item is the embeddings

@@ -61,10 +61,10 @@ def fit(
     """Train the model in place.
 
     It uses AdamW with weight decay 0.01, warm-up, linear decay, gradients clipped at 1, and batches
-    of similar length. The word embeddings are not trained. With a `selection`, the result is the
-    epoch with the highest Matthews correlation on it.
+    of similar length. The word embeddings are not trained. With a `selection`, the model gets the
+    weights of the epoch with the highest Matthews correlation on these examples.
     """
-    # so that a stage gives the same result whether earlier stages ran now or were loaded
+    # so that the result of a stage does not depend on whether earlier stages ran now or were loaded
     torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -1,7 +1,7 @@
 """Removes work for tokens whose result is not used.
 
-A head that reads only the first token needs only the first token of the last layer, and its last
-attention needs only the first query.
+The head of a classifier reads only the first token. So the last layer can compute only this token,
+and the attention of this layer only the first query.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MICROSOFT: Final = "com.microsoft"
 
 
 def first_token_only(model: onnx.ModelProto) -> None:
-    """Compute only the first token of a layer if nothing reads the others.
+    """Compute only the first token of a layer if nothing reads the other tokens.
 
     The change goes from the head backwards to the last attention.
 
@@ -39,7 +39,7 @@ def first_token_only(model: onnx.ModelProto) -> None:
         readers[output.name].append(None)  # None: a graph output, which needs every token
 
     alone: set[str] = set()  # tensors of which only the first token is computed
-    cut: set[str] = set()  # computed for all tokens, but with a reader that needs only the first
+    cut: set[str] = set()  # computed for all tokens, but some reader needs only the first
     for node in reversed(graph.node):
         if _reads_first_token(node, constants) and readers[node.input[0]] == [node]:
             alone.add(node.input[0])
@@ -58,11 +58,11 @@ def first_token_only(model: onnx.ModelProto) -> None:
 
 
 def first_query_only(model: onnx.ModelProto) -> None:
-    """Compute only the first queries of an 8-bit attention if nothing reads the others.
+    """Compute only the first queries of an 8-bit attention if nothing reads the other queries.
 
-    Keys and values are computed for all tokens. Two queries are computed, not one, because
-    onnxruntime multiplies a matrix of one row with a kernel that adds in another order. With two,
-    every number is equal to that of the whole attention, bit for bit.
+    Keys and values are computed for all tokens. Two queries are computed instead of one, because
+    for a matrix of one row, onnxruntime uses a kernel that adds in another order. With two queries,
+    every number is bit-identical to that of the whole attention.
     """
     graph = model.graph
     weights = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
@@ -108,7 +108,7 @@ def _first_queries(
         return output
 
     def product(part: str, number: int, of: str) -> str:
-        """Return the queries, keys or values of tokens (tokens, heads, width of a head)."""
+        """Return queries, keys or values, in the shape (tokens, heads, width of a head)."""
         own = [f"{each}_{part}" for each in (matrix, scales, zeros, bias)]
         for whole, each in zip((matrix, scales, zeros, bias), own, strict=True):
             values[each] = np.split(weights[whole], 3, axis=-1)[number]
@@ -156,7 +156,10 @@ def _insert_cuts(graph: onnx.GraphProto, alone: set[str], cut: set[str]) -> None
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any] | None]:
-    """Return the tensors that do not depend on the sentence; those of one element with value."""
+    """Return the tensors that do not depend on the sentence.
+
+    A tensor of one element has its value, and any other tensor has None.
+    """
     found: dict[str, NDArray[Any] | None] = {
         value.name: numpy_helper.to_array(value) if np.prod(value.dims) == 1 else None
         for value in graph.initializer
@@ -175,7 +178,7 @@ def _reads_first_token(node: NodeProto, constants: dict[str, NDArray[Any] | None
 
 
 def _rows(node: NodeProto, constants: dict[str, NDArray[Any] | None]) -> list[int]:
-    """Return the indices of the inputs from which a node computes each token separately.
+    """Return the indices of the inputs that a node computes token by token.
 
     For a node that mixes tokens, or is not known here, the list is empty.
     """

@@ -1,4 +1,8 @@
-"""Builds the shipped ONNX graph, which adds the signature and splits a batch into sentences."""
+"""Builds the shipped ONNX graph from the graph that takes one sentence.
+
+The shipped graph also describes each text (signature, novelty and surprisal, see signature.py), and
+splits a batch into sentences.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +35,8 @@ def whole(
     (batch,).
 
     A loop computes each row alone, cut to its length. Otherwise an answer would depend on the other
-    rows: the last digit of a sum depends on the shape of the whole computation, and 8-bit rounding
-    amplifies this difference.
+    rows, because the last digit of a sum depends on the shape of the whole computation, and 8-bit
+    rounding amplifies this difference.
     """
     # the prefix keeps the names of `sentence` apart from the names below
     graph = onnx.compose.add_prefix(sentence, "sentence/").graph

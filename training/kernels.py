@@ -92,7 +92,8 @@ def as_it_is(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-# From the fastest form to the closest. The first form that keeps the labels is taken.
+# Ordered from the fastest form to the form that is closest to the checkpoint. The first one that
+# keeps the labels is taken.
 WIDTHS: Final[dict[str, Callable[[Path, Path], None]]] = {
     "8-bit products": dynamic,
     "8-bit weights in blocks": in_blocks,
@@ -110,7 +111,7 @@ def fused(source: Path) -> onnx.ModelProto:
     from onnxruntime.transformers.optimizer import optimize_model  # noqa: PLC0415
 
     options = FusionOptions("bert")
-    # off, because the result is faster or closer to the checkpoint without these (README.md)
+    # off, because the graph is faster or closer to the checkpoint without these fusions (README.md)
     options.enable_skip_layer_norm = options.enable_embed_layer_norm = (
         options.enable_bias_skip_layer_norm
     ) = False
@@ -120,7 +121,7 @@ def fused(source: Path) -> onnx.ModelProto:
         each.key: int(each.value)
         for each in onnx.load(source, load_external_data=False).metadata_props
     }
-    # With 0, the optimizer finds the number itself.
+    # If a number is 0, the optimizer finds it in the graph.
     sizes = {"num_heads": stated.get("heads", 0), "hidden_size": stated.get("width", 0)}
     optimized = optimize_model(
         str(source), model_type="bert", optimization_options=options, opt_level=0, **sizes

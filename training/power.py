@@ -1,11 +1,12 @@
-"""Measures in how many windows of drifted text the signature finds the drift.
+"""Measures in what share of windows of drifted text the signature shows the drift.
 
-A frozen embedding is measured for comparison. Run `python -m training.power --data FOLDER`.
+A signature is eight numbers that describe a text. For comparison, the embedding of the published
+base encoder is measured. Run `python -m training.power --data FOLDER`.
 
 The test is Hotelling's T² at alpha = .001. It compares the mean signature of a window with the mean
-and the covariance of the reference. Drift is found if T² / (1/n + 1/m) exceeds the χ² quantile with
-as many degrees of freedom as the signature has components. The term 1/m accounts for the noise of
-the reference.
+and the covariance of the reference. A window has n sentences, and the reference has m. Drift is
+found if T² / (1/n + 1/m) exceeds the quantile of χ², with one degree of freedom for each component
+of the signature. The term 1/m accounts for the noise of the reference.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class Stage:
 
     `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch`
     is the number of sentences per step. The first target is the label. `spotting` is the weight of
-    a second target: which tokens of the sentence are wrong. With `select`, the result is the epoch
-    with the highest Matthews correlation on the selection split.
+    a second target: which tokens of the sentence are wrong. With `select`, the epoch with the
+    highest Matthews correlation on the selection split is kept.
     """
 
     name: str

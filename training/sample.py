@@ -117,11 +117,11 @@ def split(name: str, rows: list[Row]) -> Sample:
 def cost(sample: Sample) -> str | None:
     """Return a warning about a small sample, or None for more than 1,500 rows.
 
-    The warning states the smallest shift d that is found half of the time if a window of n rows is
-    compared with a profile of m rows. d is in standard deviations of the signals' means.
-    Hotelling's T² with 15 signals has the mean 15 + d² / (1/n + 1/m), and 41.6 is its quantile for
-    one false window in 4,000. The warning also states the interval of an accuracy of .8 (normal
-    approximation).
+    The warning states two figures. The first is the shift d, in standard deviations, that is found
+    half of the time when a window of n rows is compared with a profile of m rows. It is computed
+    from Hotelling's T² with 15 signals: the mean is 15 + d² / (1/n + 1/m), and 41.6 is the quantile
+    for one false window in 4,000. The second figure is the interval of an accuracy of .8, by the
+    normal approximation.
     """
     count, profile = len(sample.rows), len(sample.rest)
     if count > ENOUGH:

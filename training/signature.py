@@ -1,6 +1,7 @@
 """Describes a text in numbers that do not reveal the text.
 
-They are a content signature, the novelty of the signature, and the surprisal of the text.
+They are the signature (eight numbers for the content), its novelty (the distance from the reference
+texts), and the surprisal (how unusual the pairs of neighbouring tokens are).
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Signature:
 def fit(pooled: NDArray[np.float32]) -> Signature:
     """Fit a signature to the reference, of shape (sentences, width).
 
-    It projects on the principal directions of the reference. Each is scaled to the same variance.
+    The signature projects on the principal directions of the reference, each scaled to the same
+    variance.
     """
     centre = pooled.mean(axis=0)
     _, sizes, directions = np.linalg.svd(pooled - centre, full_matrices=False)
@@ -63,7 +65,7 @@ def fit(pooled: NDArray[np.float32]) -> Signature:
 
 
 def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
-    """Return the surprisal of each hash bucket of token bigrams, of shape (buckets).
+    """Return the surprisal of each hash bucket of token bigrams, in the shape (buckets).
 
     The values are in twelfths of a bit. Counts are smoothed by adding 1.
     """

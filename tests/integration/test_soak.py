@@ -38,8 +38,8 @@ def test_every_event_is_indexed_once_whatever_fails(
     assert code == 0, printed
     events = sum(one.events for one in EPISODES)
     assert (
-        f"{events:,} events put, {events:,} documents: 0 missing, 0 more than once, 0 never put"
-        in printed
+        f"{events:,} events, {events:,} documents: "
+        "0 events missing, 0 duplicates, 0 documents without an event" in printed
     )
     # If one of these never happened, the test proves nothing.
     [result] = found

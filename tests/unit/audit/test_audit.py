@@ -105,7 +105,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             exception(until=TODAY),
             0,
             "no unaccepted vulnerability is known",
-            id="on its last day",
+            id="accepted, on the last day",
         ),
         pytest.param(
             VULNERABLE,
@@ -126,26 +126,36 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             VULNERABLE, exception(package="six"), 1, FOUND, id="accepted for another package"
         ),
         pytest.param(
-            CLEAN, exception(), 1, "PYSEC-2026-1 of idna matches no finding any more", id="stale"
+            CLEAN,
+            exception(),
+            1,
+            "PYSEC-2026-1 of idna matches no finding any more",
+            id="exception without a finding",
         ),
         pytest.param(
             CLEAN,
             exception(until=YESTERDAY),
             1,
             f"was valid until {YESTERDAY}",
-            id="stale and expired",
+            id="exception without a finding, and expired",
         ),
         pytest.param(
-            {}, None, 2, "NOT RUN: 2 answers are missing. The first reason, for ", id="unknown"
+            {},
+            None,
+            2,
+            "NOT RUN: 2 answers are missing. The first reason, for ",
+            id="packages unknown to the service",
         ),
         pytest.param(
             {},
             exception(),
             2,
             "NOT RUN",
-            id="unknown, so the exception may be stale or not",
+            id="package unknown to the service, with an exception",
         ),
-        pytest.param({("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one vulnerable, one unknown"),
+        pytest.param(
+            {("idna", "3.19"): [KNOWN]}, None, 1, FOUND, id="one package vulnerable, one unknown"
+        ),
         pytest.param(
             WITHDRAWN_OR_NOT_MENDED,
             None,
@@ -158,7 +168,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         ),
     ],
 )
-def test_the_answer_becomes_an_exit(
+def test_the_answer_of_the_service_decides_the_exit(
     *,
     known: Known,
     excepted: Exceptions,
@@ -195,7 +205,7 @@ def test_the_answer_becomes_an_exit(
         ),
     ],
 )
-def test_a_lock_is_audited_or_reported_as_not_run(
+def test_a_lock_file_is_audited_or_reported_as_not_audited(
     *,
     lock: str,
     known: Known,
@@ -237,7 +247,7 @@ def test_an_exception_needs_a_reason_and_a_last_day(
         vulnerabilities.read(tmp_path / "accepted.toml")
 
 
-def test_every_lock_is_audited() -> None:
+def test_every_lock_file_is_audited() -> None:
     folders = [each for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
     found = {
         path

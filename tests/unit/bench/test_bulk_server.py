@@ -23,7 +23,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_server_answers_for_each_document(*, url: str, packed: bool) -> None:
+def test_the_bulk_server_has_an_answer_for_each_document(*, url: str, packed: bool) -> None:
     headers = {
         "content-type": "application/x-ndjson",
         **({"content-encoding": "gzip"} if packed else {}),

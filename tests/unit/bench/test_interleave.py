@@ -30,5 +30,5 @@ def test_a_contender_that_does_less_work_is_refused() -> None:
         interleaved({"lazy": lambda: 4}, 5, 1, lambda: None)
 
 
-def test_ratio_is_the_median_of_the_rounds() -> None:
+def test_ratio_is_the_median_of_the_ratios_of_all_rounds() -> None:
     assert ratio([2.0, 300.0, 6.0], [1.0, 3.0, 2.0]) == 3.0

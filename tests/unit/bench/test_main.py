@@ -21,13 +21,13 @@ from tools.root import ROOT
         (Path("mine.json"), False, Path("mine.json")),
     ],
 )
-def test_a_quick_run_replaces_no_results(
+def test_a_quick_run_does_not_overwrite_the_file_of_results(
     *, asked: Path | None, quick: bool, file: Path | None
 ) -> None:
     assert destination(asked, quick=quick) == file
 
 
-def test_quick_run_writes_its_results(tmp_path: Path) -> None:
+def test_a_quick_run_writes_its_results_if_a_file_is_asked_for(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     command = [sys.executable, "-m", "bench", "--quick", "--no-package", "--out", str(out)]
     result = subprocess.run(

@@ -98,6 +98,6 @@ def test_an_invocation_and_its_rivals_are_measured(url: str, tmp_path: Path) -> 
     assert "/bench-" not in worktrees
 
 
-def test_a_commit_that_git_does_not_know_is_named() -> None:
+def test_the_error_names_a_commit_that_git_does_not_know() -> None:
     with pytest.raises(UserError, match="no-such-commit"), tree("no-such-commit"):
         pass

@@ -29,7 +29,7 @@ def test_a_target_applies_to_the_ratio_or_to_the_value(
     assert Row("row", value, "unit", "rival", 1.0, quotient, target).met is met
 
 
-def test_results_are_written(tmp_path: Path) -> None:
+def test_rows_are_written_as_json(tmp_path: Path) -> None:
     write(
         tmp_path / "out.json",
         {"cpu": "x"},

@@ -145,7 +145,7 @@ def test_every_price_has_a_unit_a_source_and_a_day(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_every_price_changes_a_sum(name: str) -> None:
+def test_a_higher_price_changes_a_sum(name: str) -> None:
     dearer = {**KNOWN, name: replace(KNOWN[name], usd=KNOWN[name].usd * 2)}
     sums = [
         [command.total(estimate.bill(size, known)) for size in SIZES]
@@ -226,7 +226,9 @@ def custom_metrics() -> int:
     ],
     ids=["alarms", "custom metrics", "dashboards", "secrets", "days of log", "days of index"],
 )
-def test_a_figure_equals_the_count_in_the_stack(counted: Callable[[], int], figure: int) -> None:
+def test_a_figure_equals_its_source_in_the_repository(
+    counted: Callable[[], int], figure: int
+) -> None:
     assert counted() == figure
 
 
@@ -307,7 +309,7 @@ def test_the_disk_equals_the_calculation_by_hand(
     ("usd", "shown"),
     [(0, "0"), (0.01, "< 1"), (0.99, "< 1"), (1, "1"), (1.49, "1"), (1.51, "2"), (2687.6, "2,688")],
 )
-def test_dollars_are_whole(usd: float, shown: str) -> None:
+def test_dollars_are_shown_without_cents(usd: float, shown: str) -> None:
     assert command.dollars(usd) == shown
 
 

@@ -42,7 +42,9 @@ def test_an_invocation_lasts_as_long_as_calculated_by_hand(way: Way, seconds: fl
 
 
 @pytest.mark.parametrize(("at", "value"), [(1, 10), (3, 20), (5, 30), (10, 30), (15, 30), (0, 5)])
-def test_between_and_beyond_the_measured_points(at: float, value: float) -> None:
+def test_a_value_between_or_beyond_the_measured_points_is_estimated_from_them(
+    at: float, value: float
+) -> None:
     assert figures.between({1: 10, 5: 30, 10: 30}, at) == pytest.approx(value)
 
 
@@ -118,7 +120,7 @@ def test_a_domain_that_the_template_cannot_make_is_marked() -> None:
         needs.domain(1_000_000, ONE, PRICES)
 
 
-def test_shorter_retention_needs_processors_all_the_same() -> None:
+def test_shorter_retention_does_not_reduce_the_processors() -> None:
     # 10,000 events a second, each indexed twice in 276 us, keep 5.52 processors busy. Only half of
     # a domain's processors may be busy, so it needs 11.04.
     found = needs.domain(10_000, replace(ONE, days=1), PRICES)
@@ -219,7 +221,7 @@ def test_the_page_has_the_tables_that_the_command_prints(
         assert table in PAGE
 
 
-def test_write_replaces_changed_tables_in_the_page(
+def test_the_option_write_replaces_changed_tables_in_the_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "scale.md"

@@ -27,7 +27,7 @@ def test_the_table_compares_predicted_and_measured_figures() -> None:
         ["events a second", "", "2,000"],
         ["seconds without the server", "", "60"],
         ["most events behind", "120,000 to 160,000", "125,000"],
-        ["seconds until none is behind", "30 to 60", "41"],
+        ["seconds until all are indexed", "30 to 60", "41"],
     ]
 
 

@@ -44,7 +44,10 @@ def test_every_event_is_counted(
     assert (result.missing, result.doubled, result.foreign) == (missing, doubled, foreign)
     assert result.exactly_once == (not missing and not doubled and not foreign)
     said = command.verdict(result)
-    assert f"{missing} missing, {doubled} more than once, {foreign} never put" in said
+    assert (
+        f"{missing} events missing, {doubled} duplicates, {foreign} documents without an event"
+        in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ def test_growth_is_detected(last: Vitals, flat: bool) -> None:
     assert [late for _, late, _ in changes] == [*last[:3]]
 
 
-def test_a_peak_is_no_growth_and_few_samples_are_not_judged() -> None:
+def test_a_single_peak_is_not_growth_and_few_samples_are_not_judged() -> None:
     peak = Vitals(500.0, 80, 30, 101)
     found = trend([START] * FEWEST + [peak] + [START] * FEWEST)
     assert found
@@ -110,16 +113,16 @@ def test_the_command_prints_tables_and_returns_the_code(
     assert ("NO" in printed) == (last.descriptors > START.descriptors)
 
 
-def test_a_failure_is_one_sentence(
+def test_a_failure_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def hangs(*_: object) -> Result:
-        raise RuntimeError("the direct door still has events: it hangs")
+        raise RuntimeError("events still wait at the direct door: it hangs")
 
     monkeypatch.setattr(command, "soak", hangs)
     monkeypatch.setattr(command, "end_once_when_told", lambda: None)
     assert command.main([]) == 1
-    assert capsys.readouterr().err == "make soak: the direct door still has events: it hangs\n"
+    assert capsys.readouterr().err == "make soak: events still wait at the direct door: it hangs\n"
 
 
 @pytest.mark.parametrize("given", [["--minutes", "0"], ["--rate", "-1"], ["--rate", "x"]])

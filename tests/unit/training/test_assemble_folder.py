@@ -38,7 +38,9 @@ ANY_MODEL = (
 )
 
 
-def test_the_tests_of_the_shipped_model_pass_with_four_labels(four_label_model: Path) -> None:
+def test_the_tests_of_the_shipped_model_pass_with_a_model_of_four_labels(
+    four_label_model: Path,
+) -> None:
     environment = {
         **os.environ,
         "TESTED_MODEL": str(four_label_model),

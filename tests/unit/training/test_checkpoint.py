@@ -119,7 +119,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json"])
-def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+def test_the_error_names_a_missing_file(tmp_path: Path, missing: str) -> None:
     (saved(tmp_path) / missing).unlink()
     with pytest.raises(UserError, match=f"{missing} is not there: "):
         read(tmp_path)

@@ -53,7 +53,7 @@ def answers(model: onnx.ModelProto) -> list[NDArray[np.float32]]:
     ]
 
 
-def test_the_first_query_gets_the_same_answer_without_the_others() -> None:
+def test_the_first_query_has_the_same_result_if_the_others_are_not_computed() -> None:
     model = attention()
     expected = answers(model)
     first_query_only(model)

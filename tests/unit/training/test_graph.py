@@ -226,7 +226,7 @@ def test_novelty_is_the_logarithm_of_the_distance_from_the_reference(
     assert found["novelty"] == pytest.approx(np.log(np.sqrt(squared)), abs=1e-4)
 
 
-def test_novelty_of_no_distance_is_finite(toy: Toy, run: Run) -> None:
+def test_novelty_is_finite_if_the_distance_is_zero(toy: Toy, run: Run) -> None:
     row = sentences(1, odd=False, seed=7)[0]
     (signature,) = run(*padded([row]))["signature"]
     at_the_mean = replace(toy.signature, mean=signature.astype(np.float64))

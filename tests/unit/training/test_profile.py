@@ -69,16 +69,22 @@ def some_records(count: int) -> list[dict[str, Any]]:
     [
         pytest.param([], False, {"edges": [], "counts": [0]}, id="nothing"),
         pytest.param(
-            [], True, {"edges": [], "counts": [0], "exactly": {"0": 0, "1": 0}}, id="nothing, apart"
+            [],
+            True,
+            {"edges": [], "counts": [0], "exactly": {"0": 0, "1": 0}},
+            id="nothing, with 0 and 1 counted separately",
         ),
         pytest.param(
             [0.0, 1.0, 1.0],
             True,
             {"edges": [], "counts": [0], "exactly": {"0": 1, "1": 2}},
-            id="exact values alone",
+            id="only 0 and 1",
         ),
         pytest.param(
-            [0.0, 1.0, 1.0], False, {"edges": [1.0], "counts": [1, 2]}, id="exact values not apart"
+            [0.0, 1.0, 1.0],
+            False,
+            {"edges": [1.0], "counts": [1, 2]},
+            id="0 and 1 not counted separately",
         ),
         pytest.param([7] * 5, False, {"edges": [7], "counts": [0, 5]}, id="one value"),
         pytest.param(
@@ -101,7 +107,9 @@ def some_records(count: int) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_bins_of_some_values(values: list[float], apart: bool, expected: dict[str, Any]) -> None:
+def test_bins_are_as_counted_by_hand(
+    values: list[float], apart: bool, expected: dict[str, Any]
+) -> None:
     found = binned(values, apart=apart)
     assert found == expected
     assert [type(edge) for edge in found["edges"]] == [type(edge) for edge in expected["edges"]]
@@ -132,7 +140,7 @@ def test_bins_have_the_counts_of_a_range_aggregation(values: list[float], apart:
 
 
 @given(values=st.lists(st.floats(-100, 100, width=32), min_size=10, max_size=80, unique=True))
-def test_bins_of_different_values_are_about_tenths(values: list[float]) -> None:
+def test_each_bin_of_different_values_has_about_a_tenth_of_them(values: list[float]) -> None:
     counts = binned(values, apart=False)["counts"]
     assert len(counts) == 10
     assert max(counts) <= len(values) / 10 + 2
@@ -158,7 +166,7 @@ def test_edges_of_whole_numbers_are_whole(values: list[int]) -> None:
         (1.0, 9),
     ],
 )
-def test_a_score_is_counted_in_its_bin_of_a_twentieth(score: float, place: int) -> None:
+def test_a_score_is_counted_in_its_bin_of_calibration(score: float, place: int) -> None:
     found = calibration([score], ["yes"], ["yes"])
     assert [one["count"] for one in found["bins"]] == [int(at == place) for at in range(10)]
     chosen = found["bins"][place]
@@ -192,7 +200,7 @@ def test_calibration_is_as_computed_by_hand() -> None:
         max_size=50,
     )
 )
-def test_calibration_loses_no_sentence(cases: list[tuple[float, str, str]]) -> None:
+def test_calibration_counts_every_sentence(cases: list[tuple[float, str, str]]) -> None:
     scores, predicted, labels = (list(column) for column in zip(*cases, strict=True))
     bins = calibration(scores, predicted, labels)["bins"]
     assert sum(one["count"] for one in bins) == len(cases)
@@ -227,7 +235,7 @@ def test_rows_are_not_in_the_order_of_the_corpus() -> None:
 
 
 @given(value=st.floats(-1e6, 1e6, width=32))
-def test_a_number_in_the_rows_is_the_number_in_the_index(value: float) -> None:
+def test_a_number_in_the_rows_is_rounded_as_in_the_index(value: float) -> None:
     (record,) = some_records(1)
     found = rows([record | {"input.novelty": value}], ["yes"], NAMES)
     (kept,) = stored([found["values"][0][found["columns"].index("input.novelty")]])
@@ -245,7 +253,7 @@ def test_a_number_in_the_rows_is_the_number_in_the_index(value: float) -> None:
         pytest.param([0.1 + 0.2], "[0.30000000000000004]", id="every digit"),
     ],
 )
-def test_digest_is_of_canonical_json(content: object, text: str) -> None:
+def test_digest_is_the_digest_of_canonical_json(content: object, text: str) -> None:
     assert digest(content) == sha256(text.encode()).hexdigest()[:12]
 
 
@@ -298,7 +306,7 @@ def test_the_card_names_this_profile() -> None:
 
 
 @pytest.mark.parametrize("field", [name for name in PROFILE["counts"] if name != "input.flags"])
-def test_counts_of_a_field_are_of_the_whole_population(field: str) -> None:
+def test_counts_of_a_field_add_up_to_all_sentences(field: str) -> None:
     counts = PROFILE["counts"][field]
     if field in NUMBERS:
         assert sum(counts["counts"]) + sum(counts.get("exactly", {}).values()) == POPULATION
@@ -307,13 +315,13 @@ def test_counts_of_a_field_are_of_the_whole_population(field: str) -> None:
         assert sum(counts.values()) == POPULATION
 
 
-def test_profile_counts_every_field_it_should() -> None:
+def test_profile_has_counts_of_every_field() -> None:
     assert set(PROFILE["counts"]) == {"prediction.label", "input.script", "input.flags", *NUMBERS}
     assert all(0 < count <= POPULATION for count in PROFILE["counts"]["input.flags"].values())
 
 
 @pytest.mark.parametrize("field", NUMBERS)
-def test_reference_rows_give_the_counts(
+def test_counts_of_the_profile_are_those_of_its_rows(
     field: str, reference: dict[str, NDArray[np.float64]]
 ) -> None:
     counts = PROFILE["counts"][field]
@@ -325,7 +333,7 @@ def test_reference_rows_give_the_counts(
     assert stored(counts["edges"]) == counts["edges"]
 
 
-def test_reference_rows_give_labels_and_confusion(
+def test_labels_and_confusion_of_the_profile_are_those_of_its_rows(
     reference: dict[str, NDArray[np.float64]],
 ) -> None:
     found, confusion = outcomes(reference), PROFILE["confusion"]
@@ -340,7 +348,9 @@ def test_reference_rows_give_labels_and_confusion(
     assert sum(sum(row.values()) for row in confusion.values()) == POPULATION
 
 
-def test_reference_rows_give_the_calibration(reference: dict[str, NDArray[np.float64]]) -> None:
+def test_calibration_of_the_profile_is_that_of_its_rows(
+    reference: dict[str, NDArray[np.float64]],
+) -> None:
     labels = ["right" if right else "wrong" for _, right in outcomes(reference)]
     expected = calibration(
         reference["prediction.score"].tolist(),
@@ -385,7 +395,9 @@ def test_reference_rows_have_the_novelty_of_their_signature(
     assert reference["input.novelty"] == pytest.approx(np.log(np.sqrt(squared)), abs=1e-3)
 
 
-def test_reference_rows_are_possible(reference: dict[str, NDArray[np.float64]]) -> None:
+def test_reference_rows_have_only_possible_values(
+    reference: dict[str, NDArray[np.float64]],
+) -> None:
     assert set(np.unique(reference["right"])) == {0, 1}
     others = np.array([reference[name] for name in PROBABILITIES[1:]])
     highest = np.maximum(others.max(axis=0), 1 - others.sum(axis=0))

@@ -53,7 +53,7 @@ SENTENCES = st.lists(st.lists(st.integers(0, 30_521), min_size=2, max_size=12), 
 
 
 @pytest.mark.parametrize("rows", [60, 600])
-def test_reference_lies_around_zero_with_16_steps_a_deviation(rows: int) -> None:
+def test_signatures_of_the_reference_have_mean_zero_and_a_deviation_of_16_steps(rows: int) -> None:
     signatures = fit(reference(rows)).of(reference(rows))
     assert signatures.shape == (rows, COMPONENTS)
     assert np.abs(signatures.mean(axis=0)).max() < 0.2
@@ -65,7 +65,7 @@ def test_components_of_the_reference_are_uncorrelated() -> None:
     assert np.abs(correlation - np.eye(COMPONENTS)).max() < 0.01
 
 
-def test_components_are_the_directions_of_largest_variance_first() -> None:
+def test_components_are_the_directions_of_largest_variance_in_order() -> None:
     sizes = 1 / np.linalg.norm(fit(reference()).projection, axis=0)
     assert (np.diff(sizes) < 0).all()
     largest = (
@@ -98,7 +98,7 @@ def test_signs_do_not_depend_on_the_order_of_the_rows(seed: int) -> None:
     values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=WIDTH, max_size=WIDTH),
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
 )
-def test_any_signature_is_whole_and_within_a_byte(values: list[float], scale: float) -> None:
+def test_any_signature_has_whole_numbers_of_one_byte(values: list[float], scale: float) -> None:
     rows = (np.array([values, values[::-1]]) * scale).astype(np.float32)
     signatures = fit(reference(100)).of(rows)
     assert signatures.shape == (2, COMPONENTS)
@@ -122,7 +122,9 @@ def test_signature_of_a_row_does_not_depend_on_the_others() -> None:
 
 @settings(max_examples=25)
 @given(sentences=SENTENCES)
-def test_plain_python_computes_the_same_bits(sentences: list[list[int]]) -> None:
+def test_the_surprisal_table_equals_one_computed_in_plain_python(
+    sentences: list[list[int]],
+) -> None:
     table = bigram_bits(sentences)
     assert (table.dtype.name, table.shape) == ("uint8", (BUCKETS,))
     assert table.tolist() == table_in_python(sentences)
@@ -140,13 +142,17 @@ def test_plain_python_computes_the_same_bits(sentences: list[list[int]]) -> None
         pytest.param([7], [], id="one token"),
     ],
 )
-def test_buckets_of_neighbours(ids: list[int], buckets: list[int]) -> None:
+def test_pairs_of_neighbours_have_the_buckets_computed_by_hand(
+    ids: list[int], buckets: list[int]
+) -> None:
     assert bucket(np.array(ids)).tolist() == buckets
 
 
 @settings(max_examples=25)
 @given(sentences=SENTENCES, ids=st.lists(st.integers(0, 30_521), min_size=2, max_size=20))
-def test_surprisal_is_the_mean_of_the_bits(sentences: list[list[int]], ids: list[int]) -> None:
+def test_surprisal_is_the_mean_number_of_bits_in_the_table(
+    sentences: list[list[int]], ids: list[int]
+) -> None:
     table = table_in_python(sentences)
     bits = [table[(left * 40503 + right) % 65536] / 12 for left, right in pairwise(ids)]
     assert surprisal(np.array(ids), bigram_bits(sentences)) == pytest.approx(sum(bits) / len(bits))

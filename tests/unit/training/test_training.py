@@ -147,7 +147,9 @@ def test_missing_corpus_is_named_by_its_path(read: object, path: str, tmp_path: 
     share=st.floats(0, 1),
     seed=st.integers(0, 99),
 )
-def test_put_aside_keeps_neighbours_together(sizes: list[int], share: float, seed: int) -> None:
+def test_neighbouring_sentences_are_put_aside_together_or_not_at_all(
+    sizes: list[int], share: float, seed: int
+) -> None:
     families = [
         [Example(f"wug{at} dax{at} blick{at} {variant}", variant % 2) for variant in range(size)]
         for at, size in enumerate(sizes)
@@ -175,12 +177,14 @@ def test_put_aside_keeps_neighbours_together(sizes: list[int], share: float, see
         ),
     ],
 )
-def test_neighbours_share_half_of_the_shorter(one: str, other: str, together: bool) -> None:
+def test_neighbours_are_sentences_that_share_half_of_the_words_of_the_shorter(
+    one: str, other: str, together: bool
+) -> None:
     rest, aside = put_aside([Example(one, 1), Example(other, 0)], 1, 1)
     assert (len(rest), len(aside)) == ((0, 2) if together else (1, 1))
 
 
-def test_put_aside_is_random_but_repeatable() -> None:
+def test_sentences_are_put_aside_at_random_but_repeatably() -> None:
     examples = [Example(f"wug{at}", 1) for at in range(50)]
     assert put_aside(examples, 10, 1) == put_aside(examples, 10, 1) != put_aside(examples, 10, 2)
 
@@ -250,7 +254,7 @@ def test_split_has_no_sentence_in_two_parts(parts: Split, one: str, other: str) 
     assert bares(getattr(parts, one)).isdisjoint(bares(getattr(parts, other)))
 
 
-def test_split_has_parts_of_the_sizes_it_says(parts: Split, large: Path) -> None:
+def test_parts_of_a_split_have_the_stated_sizes(parts: Split, large: Path) -> None:
     everything = cola(large, "train")
     assert parts.dev == cola(large, "dev")
     assert PUT_ASIDE - len(COLA_DEV) <= len(parts.aside) <= PUT_ASIDE + 1
@@ -309,7 +313,7 @@ def test_corrupted_sentence_differs(words: list[str], seed: int) -> None:
     assert changed is None or (changed.split() != words and changed == " ".join(changed.split()))
 
 
-def test_corruptions_are_found_where_they_apply() -> None:
+def test_each_corruption_is_made_where_it_applies() -> None:
     found = {corrupted("The wug was singing", random.Random(seed)) for seed in range(300)}  # noqa: S311
     assert {
         "wug The was singing",  # swapped
@@ -328,17 +332,21 @@ def test_corruptions_are_found_where_they_apply() -> None:
         pytest.param(
             "is",
             {"are", "am", "be", "been", "being", "can", "could", "may", "has", "does"},
-            id="is, of three classes",
+            id="is, a word of three classes",
         ),
         pytest.param(
-            "has", {"have", "having", "can", "could", "may", "is", "does"}, id="has, of two classes"
+            "has",
+            {"have", "having", "can", "could", "may", "is", "does"},
+            id="has, a word of two classes",
         ),
         pytest.param(
             "him",
             {"he", "his", "himself", "herself", "themselves", "itself", "it", "her", "them"},
-            id="him, of two classes",
+            id="him, a word of two classes",
         ),
-        pytest.param("that", {"those", "if", "whether", "than", "as"}, id="that, of three classes"),
+        pytest.param(
+            "that", {"those", "if", "whether", "than", "as"}, id="that, a word of three classes"
+        ),
     ],
 )
 def test_a_function_word_is_replaced_by_any_word_of_its_classes(
@@ -381,11 +389,13 @@ def test_some_sentences_are_corrupted_twice() -> None:
     ("right", "wrong", "marks"),
     [
         pytest.param([1, 2, 3], [1, 2, 3], [0, 0, 0], id="the same"),
-        pytest.param([1, 2, 3], [1, 9, 3], [0, 1, 0], id="another"),
-        pytest.param([1, 2, 3], [1, 2, 9, 3], [0, 0, 1, 0], id="one more"),
-        pytest.param([1, 2, 3], [1, 3], [0, 1], id="one less: the next token"),
-        pytest.param([1, 2, 3], [1, 2], [0, 1], id="the last one less"),
-        pytest.param([1, 2, 3], [1, 2, 8, 9], [0, 0, 1, 1], id="one for two"),
+        pytest.param([1, 2, 3], [1, 9, 3], [0, 1, 0], id="a token replaced"),
+        pytest.param([1, 2, 3], [1, 2, 9, 3], [0, 0, 1, 0], id="a token inserted"),
+        pytest.param([1, 2, 3], [1, 3], [0, 1], id="a token missing, so the next is marked"),
+        pytest.param(
+            [1, 2, 3], [1, 2], [0, 1], id="the last token missing, so the new last is marked"
+        ),
+        pytest.param([1, 2, 3], [1, 2, 8, 9], [0, 0, 1, 1], id="a token replaced by two"),
         pytest.param([1], [], [], id="nothing left"),
     ],
 )
@@ -400,7 +410,7 @@ def test_sentence_of_two_words_is_not_corrupted(sentence: str) -> None:
     assert {corrupted(sentence, random.Random(seed)) for seed in range(20)} == {None}  # noqa: S311
 
 
-def test_lemmatised_sentence_has_one_lemma() -> None:
+def test_lemmatised_sentence_has_one_word_replaced_by_its_lemma() -> None:
     tokens = [
         token("The", "the", "DET"),
         token("wugs", "wug", "NOUN"),
@@ -483,8 +493,16 @@ def test_examples_are_pairs_of_real_and_corrupted_sentences(data: Path, copies: 
         pytest.param([1, 0, 1, 0], [0, 1, 0, 1], -1, 0, id="all wrong"),
         pytest.param([1, 0, 1, 0], [1, 1, 0, 0], 0, 0.5, id="by chance"),
         pytest.param([1, 0, 1, 1], [1, 1, 1, 1], 0, 0.75, id="always the same"),
-        pytest.param([1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], 1 / 3, 4 / 6, id="2 2 1 1"),
-        pytest.param([1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 1, 1], 1 / sqrt(5), 4 / 6, id="1 3 2 0"),
+        pytest.param(
+            [1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], 1 / 3, 4 / 6, id="right 2 and 2, wrong 1 and 1"
+        ),
+        pytest.param(
+            [1, 0, 0, 0, 0, 0],
+            [1, 0, 0, 0, 1, 1],
+            1 / sqrt(5),
+            4 / 6,
+            id="right 1 and 3, wrong 2 and 0",
+        ),
     ],
 )
 def test_agreement_is_as_computed_by_hand(
@@ -500,11 +518,11 @@ def test_agreement_is_as_computed_by_hand(
     [
         pytest.param([1, 0], [1.0, 0.0], 0, id="sure and right"),
         pytest.param([1, 0], [0.0, 1.0], 1, id="sure and wrong"),
-        pytest.param([1, 1, 1, 1, 0], [0.8] * 5, 0, id="as sure as right"),
-        pytest.param([1, 0], [0.75, 0.75], 0.25, id="surer than right"),
+        pytest.param([1, 1, 1, 1, 0], [0.8] * 5, 0, id="confidence equal to accuracy"),
+        pytest.param([1, 0], [0.75, 0.75], 0.25, id="confidence above accuracy"),
         pytest.param([1, 1, 0, 0], [0.95, 0.95, 0.05, 0.65], (0.05 * 3 + 0.65) / 4, id="two bins"),
         pytest.param(
-            [1, 0], [0.65, 0.75], (0.35 + 0.75) / 2, id="bins do not make up for each other"
+            [1, 0], [0.65, 0.75], (0.35 + 0.75) / 2, id="errors of two bins do not cancel"
         ),
     ],
 )
@@ -543,7 +561,9 @@ def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
     ("share", "count", "expected"),
     [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))],
 )
-def test_interval_of_a_share(share: float, count: int, expected: tuple[float, float]) -> None:
+def test_interval_of_a_share_is_wilsons(
+    share: float, count: int, expected: tuple[float, float]
+) -> None:
     assert interval(share, count) == pytest.approx(expected, abs=1e-3)
 
 
