@@ -52,8 +52,12 @@ The model is a {card["architecture"]} in ONNX ({kernels["form"]}). It was compar
 checkpoint from which it was made, on {kernels["texts"]} texts: {kernels["labels_changed"]} texts
 have another label, and no probability differs by more than {kernels["largest_difference"]}.
 
-In addition to the logits, the model gives a signature, a novelty and a surprisal of each text.
-`profile.json` contains these values for {profile["population"]["sentences"]} texts, as a
+In addition to the logits, the model gives numbers that describe each text:
+- the signature, eight numbers for the content;
+- the novelty, which says how far the signature is from those of usual texts;
+- the surprisal, which says how unusual the pairs of neighbouring word pieces are.
+
+`profile.json` contains these numbers for {profile["population"]["sentences"]} texts, as a
 reference for what is usual.
 
 `profile.json` also contains statistics of the sample's texts, and the whole text of
