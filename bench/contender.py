@@ -57,9 +57,10 @@ class Contender:
 
 @contextmanager
 def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
-    """Start the contender `handler`, `signed handler` or `floor` (see bench.measured).
+    """Start the contender `handler`, `signed handler` or `floor`.
 
-    It uses the shipper of the source tree `tree`.
+    The handler is that of the source tree `tree`. The floor does only the work that sending needs
+    (bench.rivals).
     """
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
     command = (sys.executable, "-P", "-m", "bench.measured", name, url)

@@ -69,7 +69,8 @@ FEEDBACK_LOG_BYTES: Final = 782
 API_LOG_BYTES: Final = 290
 # AWS charges this many bytes for each log line in addition to its text.
 LINE_BYTES: Final = 26
-# The size of a compressed log as a share of its size. In an example of AWS 200 GB become 30 GB.
+# The size of a compressed log divided by its uncompressed size. In an example of AWS, 200 GB become
+# 30 GB.
 COMPRESSED: Final = 0.15
 # The size of the API's answer to a request, with its headers.
 ANSWER_BYTES: Final = 500

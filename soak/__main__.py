@@ -95,7 +95,7 @@ def progress(seconds: float, stack: Stack, played: Played) -> str:
     return (
         f"{minutes:3d}:{rest:02d}  {played.episode.fault:<16} {played.episode.events:6,d} events  "
         f"{played.struck:3d} requests struck  {played.failed:2d} invocations failed  "
-        f"{played.letters:2d} dead letters  nothing waits after {played.behind:5.1f} s  "
+        f"{played.letters:2d} dead letters  all shipped after {played.behind:5.1f} s  "
         f"{stack.result.total:,} of {stack.result.put:,} in the index  {used}"
     )
 
@@ -104,7 +104,7 @@ def by_fault(result: Result) -> Table:
     """Return a table with one row for each fault."""
     table = Table(
         "fault", "episodes", "events", "requests struck", "invocations failed", "dead letters",
-        "seconds until nothing waited, at most",
+        "seconds until all were shipped, at most",
     )  # fmt: skip
     ordered = sorted(result.played, key=lambda one: one.episode.fault)
     for fault, group in groupby(ordered, key=lambda one: one.episode.fault):

@@ -48,7 +48,7 @@ class Played:
 
     `struck` counts the requests that the fault struck, `failed` the failed invocations of the
     shipper, and `letters` the dead letters. `behind` is the number of seconds from the end of the
-    fault until no event waited.
+    fault until all events were shipped.
     """
 
     episode: Episode

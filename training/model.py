@@ -25,8 +25,11 @@ classifier that transformers saved.
 The sample must be texts of the kind that the model will see, and that it was NOT trained on. The
 monitor learns from the sample which texts are usual. If you give training texts, the scores in the
 profile are too confident, every real text looks like drift, and the accuracy on the card is too
-high. Projection, surprisal and temperature are fitted to 40 % of the sample. The profile and all
-figures come from the other 60 %. A sample of fewer than 300 texts is refused.
+high. A sample of fewer than 300 texts is refused.
+
+40 % of the sample are used to fit three things: the temperature, the projection that makes the
+signature (eight numbers that describe a text), and the table of surprisal (how unusual a pair of
+word pieces is). The profile and all figures come from the other 60 %.
 """
 
 
@@ -78,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--max-tokens",
         type=int,
-        help="most word pieces of a text (default: the most that the model takes, but at most 512)",
+        help="largest number of word pieces of a text (default: what the model takes, at most 512)",
     )
     parser.add_argument(
         "--about",

@@ -1,4 +1,4 @@
-"""Computes the share of the same windows in which other methods find drift.
+"""Computes the share of the monitor's windows in which other methods find drift.
 
 They are PSI (population stability index), the Kolmogorov-Smirnov test, and the default rule of
 Evidently as it is published.

@@ -90,7 +90,7 @@ def junk() -> list[Sentence]:
 
 
 def grammar(data: Path) -> list[Sentence]:
-    """Return both sentences of the pairs of BLiMP. Raises `CorpusMissing`."""
+    """Return both sentences of each pair in BLiMP. Raises `CorpusMissing`."""
     return plain([example.sentence for example in blimp(data, BLIMP_PAIRS, SEED)], "blimp")
 
 

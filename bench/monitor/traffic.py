@@ -303,6 +303,6 @@ def altered(
 
 
 def parts(rows: Index, share: float, chance: Chance) -> NDArray[np.bool_]:
-    """Choose this share of the places in each window at random: shape (windows, size)."""
+    """Choose this share of each window's rows at random. The result is true for chosen rows."""
     hit = np.broadcast_to(np.arange(rows.shape[1]) < round(share * rows.shape[1]), rows.shape)
     return chance.permuted(hit, axis=1)

@@ -72,8 +72,9 @@ def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
 def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> list[dict[str, Any]]:
     """Measure each number of predictions a day with baselines of 7 and of 30 days.
 
-    The result has the plan, the smallest δ that is detected, and the share of windows in which each
-    drift is detected. `made(count, chance)` returns `count` rows of traffic.
+    The result has the planned windows, the smallest effect size δ that is detected, and the share
+    of windows in which each drift is detected. `made(count, chance)` returns `count` rows of
+    traffic.
     """
     found = []
     for a_day in A_DAY:
@@ -107,7 +108,7 @@ def _says(planned: Plan) -> dict[str, Any]:
 
 
 def _promised(reference: Baseline, planned: Plan, a_day: int) -> dict[str, Any]:
-    """Return the delay of a notice and the smallest δ. Both are computed without any drift."""
+    """Return the delay of a notice and the smallest δ that is detected, both by calculation."""
     row, size = false_alarm_table.choose(planned.windows).row, reference.rows_a_window
     assert reference.means
     smallest = smallest_effect(
