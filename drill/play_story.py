@@ -90,7 +90,7 @@ class Play:
     """A running stack with the clock of the story.
 
     `pools` has the predictions of each kind of text. `records` is the name of the subscription
-    filter whose lines the shipper trusts.
+    filter whose lines the shipper accepts as prediction records.
     """
 
     stack: Stack
@@ -296,13 +296,13 @@ def swapped(prediction: Record) -> Record:
 
 
 def filter_name() -> str:
-    """Return the name of the subscription filter whose lines the shipper trusts."""
+    """Return the name of the subscription filter whose lines are accepted as prediction records."""
     name: str = load()["Resources"]["MonitorRecords"]["Properties"]["FilterName"]
     return name
 
 
 def first_day(days: int) -> float:
-    """Return the time at which a story of `days` days must begin to end at the last midnight.
+    """Return the time at which a story of `days` days must begin, so that it ends at last midnight.
 
     The time is in seconds since 1970, and midnight is in UTC.
     """
