@@ -302,7 +302,7 @@ def filter_name() -> str:
 
 
 def first_day(days: int) -> float:
-    """Return the time at which a story of `days` days must begin, so that it ends at last midnight.
+    """Return the start time of a story of `days` days that ends at the last midnight.
 
     The time is in seconds since 1970, and midnight is in UTC.
     """
