@@ -108,7 +108,7 @@ def test_the_command_prints_tables_and_returns_the_code(
     monkeypatch.setattr(command, "end_once_when_told", lambda: None)
     assert command.main(["--minutes", "60"]) == code
     printed = capsys.readouterr().out
-    assert f"2 events put, {len(times)} documents: {2 - len(times)} missing" in printed
+    assert f"2 events, {len(times)} documents: {2 - len(times)} events missing" in printed
     assert "429" in printed
     assert ("NO" in printed) == (last.descriptors > START.descriptors)
 
