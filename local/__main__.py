@@ -228,10 +228,11 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the documents of these predictions, and OpenSearch's reasons for accepting none.
+    """Return the documents of these predictions, and why OpenSearch accepts no documents.
 
     The function waits at most `FIND_SECONDS` until all documents are there. While lines wait to be
-    shipped, it asks OpenSearch every `REFRESH_SECONDS` for such reasons. A reason ends the wait.
+    shipped, it asks every `REFRESH_SECONDS` whether OpenSearch has a reason to accept no documents.
+    Such a reason ends the wait.
     """
     query = {
         "size": len(prediction_ids),

@@ -119,7 +119,7 @@ def _latencies(found: list[Row], span: Span) -> list[Line]:
 
 
 def _series(found: list[Row]) -> Iterator[tuple[str, Counter[Hashable]]]:
-    """Yield each name with its counts by time. The rows are of time, name and count."""
+    """Yield each name with its counts by time. Each row has a time, a name and a count."""
     for name in sorted({row[1] for row in found}, key=str):
         yield name, Counter({time: count for time, each, count in found if each == name})
 

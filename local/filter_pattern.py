@@ -160,7 +160,8 @@ def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
     expression = reader.regex()
     if expression and reader.rest():
         raise reader.refuse(
-            "a regular expression must be alone, or in a JSON or space-delimited pattern"
+            "a regular expression must be the whole pattern, or a part of a JSON pattern or a "
+            "space-delimited pattern"
         )
     if expression:
         found = expression
@@ -196,8 +197,8 @@ def _term(reader: _Reader) -> str:
     word = reader.match(QUOTED) or reader.match(TERM)
     if not word or reader.text[reader.place : reader.place + 1].strip():
         raise reader.refuse(
-            "put words with characters other than letters, digits and underscores in double "
-            f"quotes, from {begin!r} on"
+            f"it cannot be read from {begin!r} on: a word with characters other than letters, "
+            "digits and underscores needs double quotes around it"
         )
     return _unescaped(word[1]) if word.re is QUOTED else word[0]
 

@@ -108,7 +108,7 @@ def server(port: int, handler: type[Handler]) -> ThreadingHTTPServer:
 
 
 def refused(headers: Message) -> Own | None:
-    """Return the refusal of a request whose headers already forbid it, otherwise None."""
+    """Return the answer to a request whose headers are reason enough to refuse it, or None."""
     length = headers.get("content-length", "0")
     if foreign(headers.get_all("host", []), headers.get_all("origin", [])):
         return FOREIGN

@@ -20,9 +20,9 @@ The mapping does what these pages say:
 - https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 - https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 
-Two points are not in these pages. A retry of the rest of a batch counts here as a retry of the
-batch, which is the stricter assumption. If the first record of a batch is reported as failed, the
-batch may or may not be split in two; `Policy.splits_at_first` chooses.
+These pages leave two questions open. Here, a retry of the rest of a batch counts as a retry of the
+whole batch: this is the stricter assumption. If the first record of a batch is reported as failed,
+it is not known whether Lambda splits the batch in two; `Policy.splits_at_first` chooses.
 
 `policy()` reads the settings from template.yaml.
 
@@ -190,7 +190,7 @@ class Mapping:
             self._deliver(shard, self._batch(shard), 0)
 
     def _batch(self, shard: int) -> list[Record]:
-        """Return the first records of a shard, as many as fit into one event."""
+        """Return the first records of a shard: as many records as fit into one event."""
         batch: list[Record] = []
         size = 0
         with self.stream.changed:
@@ -212,8 +212,8 @@ class Mapping:
             batch = batch[first:]
             if not batch:
                 return
-            # A failure of the function splits the batch in the middle. A report of a failed record
-            # splits it before that record.
+            # If the function fails, the batch is split in the middle. If the answer reports a
+            # failed record, the batch is split before that record.
             whole = not reported or (first == 0 and self.policy.splits_at_first)
             if whole and self.policy.bisect and len(batch) > 1:
                 middle = len(batch) // 2  # splitting does not count as a retry

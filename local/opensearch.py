@@ -138,10 +138,10 @@ def _port(log: Path) -> int | None:
 
 
 def refusals(url: str) -> list[str]:
-    """Return OpenSearch's own reasons for accepting no documents.
+    """Return the reasons that OpenSearch itself gives for accepting no documents.
 
-    The reasons are blocks, and primary shards without a node. The list is empty if OpenSearch gives
-    no reason or does not answer.
+    A reason is a block of an index or of the cluster, or a primary shard without a node. The list
+    is empty if OpenSearch gives no reason or does not answer.
     """
     blocks = _asked(f"{url}/_cluster/state/blocks").get("blocks", {})
     found = [
@@ -162,7 +162,7 @@ def refusals(url: str) -> list[str]:
         ]
         reasons = [each["explanation"] for each in deciders if each.get("decision") == "NO"]
         said += [
-            f"{shard.get('index', PATTERN)}: no node takes it: {reason}"
+            f"{shard.get('index', PATTERN)}: no node takes this index's shard: {reason}"
             for reason in reasons[:1] or ["its health is red"]
         ]
     return said[:REFUSALS_SHOWN]

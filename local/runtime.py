@@ -103,7 +103,7 @@ def running(
 
     If both have a variable, the value in `settings` is used. `line` is called with each output
     line. `code` is the folder of the function's code, by default its source. `packages` is the
-    folder of its dependencies, by default the packages of this environment.
+    folder of its dependencies, by default the virtual environment in which this code runs.
     """
     code = code or function.code
     packages = packages or find_package("awslambdaric").parent
@@ -139,7 +139,8 @@ def running(
         "--runtime-interface-emulator-address",
         f"127.0.0.1:{port}",
     ]
-    # -S: only modules on PYTHONPATH can be imported, not those of this environment
+    # With -S, Python imports modules only from PYTHONPATH. The virtual environment in which this
+    # code runs is left out, unless PYTHONPATH names it.
     command += [
         "--runtime-api-address",
         f"127.0.0.1:{api_port}",

@@ -26,7 +26,7 @@ from local.runtime import FunctionFailed, Runtime, running
 from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
-# the key of input.hash; all functions share one key, as in a deployed stack
+# All functions share this key for computing the field input.hash, as in a deployed stack.
 KEY: Final = "the local stack's own"
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
 # shorter than the minutes on AWS, because somebody waits at the terminal

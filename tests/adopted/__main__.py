@@ -1,4 +1,4 @@
-"""Trains three checkpoints, each with a sample.
+"""Trains three checkpoints, and writes a sample of texts and labels for each.
 
 Run `python -m tests.adopted --out FOLDER [--data FOLDER]` in the environment of training.
 The checkpoint `genres` (a MiniLM with four labels) needs the corpora, in the folder of --data. The

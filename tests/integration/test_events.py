@@ -183,7 +183,7 @@ def test_a_function_has_the_variables_that_the_template_gives_it_and_no_other(
         )
 
 
-def test_shipped_lines_are_found_whatever_they_are(shipper: Runtime, running: Stack) -> None:
+def test_every_kind_of_shipped_line_is_found(shipper: Runtime, running: Stack) -> None:
     shipper.invoke(json.loads((EVENTS / "shipper" / "mixed-lines.json").read_text()))
     requests.post(f"{running.opensearch_url}/cwl-*/_refresh", timeout=10).raise_for_status()
     query = {"query": {"terms": {"@id": [f"{385 * 10**53 + n:056d}" for n in range(10, 15)]}}}

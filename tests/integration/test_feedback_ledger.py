@@ -1,7 +1,8 @@
 """Tests how the monitor gathers feedback, which gives predictions their right labels.
 
-The monitor reads feedback in pages, stops at limits, and looks again for late feedback. A label
-joins a prediction if the monitor finds the prediction that it belongs to.
+The monitor reads the feedback of one slot (15 minutes) after the other, in pages. It stops at
+limits, and looks again for late feedback. A label joins a prediction if the monitor finds the
+prediction to which the label belongs.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def test_a_flood_of_feedback_in_one_slot_delays_no_other_feedback(
     assert [server.gather(now + SLOT)[:3] for _ in range(3)] == [(0, 0, 0), (0, 0, 0), (3, 0, 0)]
 
 
-def test_a_run_without_time_reads_one_page_and_the_next_run_continues(
+def test_a_run_that_has_no_time_left_reads_one_page_and_the_next_run_continues(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "PAGE", 5)
@@ -130,7 +131,7 @@ def test_a_run_without_time_reads_one_page_and_the_next_run_continues(
     assert [server.gather(now) for _ in range(3)] == [(5, 0, 0, 3), (3, 0, 0, 0), (0, 0, 0, 0)]
 
 
-def test_an_unknown_id_is_reported_once_after_seven_days_and_no_label_counts_twice(
+def test_an_unknown_id_is_reported_once_after_seven_days_and_no_label_is_counted_twice(
     server: Server,
 ) -> None:
     server.predictions("known")
@@ -186,7 +187,7 @@ def given(prediction_id: str, **more: Any) -> Given:
         ({"traffic": "canary", "prediction": {"label": "a"}}, "a", Reason.UNKNOWN),
     ],
 )
-def test_a_label_joins_only_if_the_label_and_the_model_fit(
+def test_a_label_joins_a_prediction_only_if_label_and_model_fit_the_prediction(
     server: Server, fields: dict[str, Any], label: str, reason: Reason | None
 ) -> None:
     server.predictions("one", **fields)
@@ -195,7 +196,9 @@ def test_a_label_joins_only_if_the_label_and_the_model_fit(
     assert (found.new, list(found.reasons.values())) == ((0, [reason]) if reason else (1, []))
 
 
-def test_an_id_of_many_predictions_does_not_hide_other_ids(server: Server) -> None:
+def test_an_id_that_many_predictions_share_does_not_prevent_the_join_of_other_ids(
+    server: Server,
+) -> None:
     server.predictions(*["shared"] * 9, "alone")
     found = server.join(given("shared"), given("alone"), given("nobody"), None)
     assert found.new == 1

@@ -128,7 +128,9 @@ def _clean_up_afterwards(running: Stack) -> Iterator[None]:
     requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 
 
-def test_what_the_console_sent_first_stays_and_is_not_doubled(running: Stack) -> None:
+def test_a_document_that_the_consoles_function_sent_first_stays_and_is_not_doubled(
+    running: Stack,
+) -> None:
     events = events_of(0, *LINES)
     url = running.opensearch_url
 
@@ -144,7 +146,9 @@ def test_what_the_console_sent_first_stays_and_is_not_doubled(running: Stack) ->
     ]
 
 
-def test_what_we_sent_first_is_replaced_by_the_consoles_and_not_doubled(running: Stack) -> None:
+def test_a_document_that_we_sent_first_is_replaced_by_the_consoles_document_and_not_doubled(
+    running: Stack,
+) -> None:
     events = events_of(1, *LINES)
     url = running.opensearch_url
 
@@ -164,7 +168,9 @@ def test_what_we_sent_first_is_replaced_by_the_consoles_and_not_doubled(running:
     assert after == before
 
 
-def test_what_we_rescued_the_console_can_neither_replace_nor_lose(running: Stack) -> None:
+def test_the_consoles_function_can_neither_replace_nor_lose_a_document_that_we_rescued(
+    running: Stack,
+) -> None:
     events = events_of(2, LINES[0], HARD)
     url = running.opensearch_url
 
@@ -175,7 +181,9 @@ def test_what_we_rescued_the_console_can_neither_replace_nor_lose(running: Stack
     assert "@rescued" in documents(url, events)[1]
 
 
-def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) -> None:
+def test_opensearch_refuses_the_documents_of_an_unchanged_function_of_the_console(
+    running: Stack,
+) -> None:
     events = events_of(3, *LINES)
 
     answer = console(running.opensearch_url, events, _type=GROUP)
@@ -190,7 +198,9 @@ def test_the_type_that_an_unchanged_function_sends_is_refused(running: Stack) ->
     assert len(documents(running.opensearch_url, events)) == 3
 
 
-def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running: Stack) -> None:
+def test_logs_go_to_an_index_of_their_own_as_soon_as_no_other_function_delivers_them(
+    running: Stack,
+) -> None:
     """The console's function runs alone for a day. Both run on the next day, then only our shipper.
 
     At the end, our shipper delivers all lines again.
@@ -212,7 +222,9 @@ def test_logs_go_to_an_index_of_their_own_once_nobody_else_delivers_them(running
     assert [ours(running.shipper, day) for day in days] == [outcome(duplicate=3)] * 4
 
 
-def test_what_was_shipped_before_logs_had_an_index_is_not_shipped_again(running: Stack) -> None:
+def test_lines_that_an_earlier_version_put_into_the_common_index_are_not_shipped_again(
+    running: Stack,
+) -> None:
     """An earlier version of the shipper put all lines into the common index.
 
     The upgrade is on the second day. The earlier version delivered the first line of this day.
@@ -251,7 +263,7 @@ def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
         yield url, shipper
 
 
-def test_the_day_of_the_move_keeps_its_mapping_and_the_next_day_has_ours(
+def test_the_index_of_the_day_of_the_move_keeps_its_mapping_and_the_next_index_has_ours(
     bare: tuple[str, Runtime],
 ) -> None:
     url, shipper = bare

@@ -235,7 +235,9 @@ ROLES_STAY = (
 )
 
 
-def test_create_update_and_delete(guarded: str, dashboards: Domain, starting: Starting) -> None:
+def test_a_stack_is_created_updated_and_deleted(
+    guarded: str, dashboards: Domain, starting: Starting
+) -> None:
     with starting() as installer:
         created = installer.send("Create")
         assert (created["Status"], created["Reason"], created["PhysicalResourceId"]) == (
@@ -385,7 +387,7 @@ def test_a_failure_is_answered_in_time(
         updated = installer.send("Update", CREATED)
         assert (updated["Status"], updated["PhysicalResourceId"]) == ("FAILED", CREATED)
         assert any(each in updated["Reason"] for each in reason.split("|"))
-        # This succeeds, so that a stack without its domain can still be deleted.
+        # A deletion always succeeds, so that a stack can be deleted even if its domain is gone.
         deleted = installer.send("Delete", CREATED)
         assert (deleted["Status"], deleted["PhysicalResourceId"]) == ("SUCCESS", CREATED)
         assert any(each in deleted["Reason"] for each in reason.split("|"))

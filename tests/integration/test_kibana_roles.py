@@ -33,7 +33,7 @@ from tests.unit.monitor.made_windows import records, summary
 
 NOON = 1_795_435_200_000
 INDEX = "cwl-log-2026.11.23"
-# A sample role of the plugin, which permits every user to send a bulk request.
+# A sample role that the plugin installs. It permits every user to send bulk requests.
 EVERYBODY = "/_plugins/_security/api/rolesmapping/own_index"
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
 
@@ -158,7 +158,7 @@ def keeps_its_own(url: str) -> None:
     store.create(Kind.BASELINE, one.stream, 1, {})
     with pytest.raises(Conflict):
         store.create(Kind.BASELINE, one.stream, 1, {})
-    later = Store(connection, own_index("a-stack"), "a-stack")  # it adds fields to the index
+    later = Store(connection, own_index("a-stack"), "a-stack")  # adds fields to the index
     label = {"kind": Kind.FEEDBACK, "stack": "a-stack"}
     assert later.put_newer([("a-label", 2, label), ("a-label", 1, label)]) == [
         "created",
@@ -243,7 +243,7 @@ def test_a_user_who_may_not_install_gets_one_sentence(
 
 
 @pytest.mark.parametrize("refused", ["documents", "request"])
-def test_lines_that_the_shipper_may_not_write_are_kept_until_it_may(
+def test_lines_that_the_shipper_may_not_write_are_kept_until_it_has_the_permission(
     *,
     guarded: str,
     run: Run,

@@ -77,7 +77,7 @@ def store(running: Stack) -> Iterator[Store]:
     forget(running.opensearch_url, STREAM.stack)
 
 
-def test_counts_confusion_and_calibration_are_exact(store: Store) -> None:
+def test_counts_confusion_matrix_and_calibration_are_exact(store: Store) -> None:
     found = parse_labelled(store.aggregate(labelled_body(STREAM, *SPAN)))
     assert found.keys() == {"1", "2"}
     for version, one in found.items():

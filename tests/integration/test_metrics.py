@@ -198,7 +198,9 @@ def test_a_metric_has_the_unit_of_its_threshold(
 
 
 @pytest.mark.parametrize("side", ["template", "code"])
-def test_a_metric_that_is_renamed_on_one_side_is_noticed(side: str, emitted: set[Written]) -> None:
+def test_a_metric_with_another_name_in_the_code_than_in_the_template_is_noticed(
+    side: str, emitted: set[Written]
+) -> None:
     metrics = list(looked_for(deployed(SHAPES["own"])))
     for name in {metric.name for metric in metrics}:
         if side == "template":
@@ -213,7 +215,9 @@ def test_a_metric_that_is_renamed_on_one_side_is_noticed(side: str, emitted: set
             assert missing(iter(metrics), renamed)
 
 
-def test_a_dimension_that_is_missing_on_one_side_is_noticed(emitted: set[Written]) -> None:
+def test_a_dimension_that_is_missing_in_the_code_or_in_the_template_is_noticed(
+    emitted: set[Written],
+) -> None:
     metrics = list(looked_for(deployed(SHAPES["own"])))
     assert len(
         missing((each._replace(dimensions=each.dimensions[:1]) for each in metrics), emitted)

@@ -37,7 +37,7 @@ from tests.unit.monitor.made_windows import records, slots
 
 STACK = "Judged-Stack"
 STREAM = Stream(STACK, "/aws/lambda/judged", "a-model")
-EACH = 30  # predictions per slot
+EACH = 30  # predictions in a slot, which lasts 15 minutes
 DRIFT = {"prediction.label": "spam", "input.sig.s3": 90}
 
 
@@ -163,7 +163,7 @@ def test_one_run_writes_a_drift_line_that_can_be_found(
     assert again[0]["slots"] == 0
 
 
-def test_a_slot_whose_count_changed_is_read_again(
+def test_a_slot_that_got_more_predictions_is_read_again(
     running: Stack, judge: Judge, store: Store
 ) -> None:
     slot = int(time.time()) // SLOT * SLOT - 6 * HOUR
@@ -173,7 +173,7 @@ def test_a_slot_whose_count_changed_is_read_again(
     assert store.counts(STREAM, slot, slot + SLOT) == {slot: before + EACH}
 
 
-def test_an_unreachable_server_leads_to_one_line(
+def test_an_unreachable_server_leads_to_one_log_line(
     template: Template, built: Path, runtime_packages: Path
 ) -> None:
     lines: list[str] = []

@@ -194,9 +194,11 @@ def slow(running: Stack) -> Iterator[Store]:
     requests.delete(f"{running.opensearch_url}/{own_index(SLOW.stack)}", timeout=30)
 
 
-def test_a_provisional_baseline_grows_until_it_is_armed(
+def test_a_provisional_baseline_gets_more_days_until_it_is_armed(
     slow: Store, running: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A provisional baseline has too few windows. With enough windows it is called armed."""
+
     def command(*words: str) -> tuple[int, str]:
         code = main([*words, "--opensearch", running.opensearch_url, "--stack", SLOW.stack])
         return code, capsys.readouterr().out
@@ -234,6 +236,6 @@ def test_a_provisional_baseline_grows_until_it_is_armed(
     assert "Armed: " in command("baseline", "show")[1]
 
 
-def test_an_unreachable_server(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_server_leads_to_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["feasible", "--opensearch", "http://127.0.0.1:9", "--stack", STACK]) == 1
     assert capsys.readouterr().err.startswith("python -m monitor: OpenSearch cannot be reached")

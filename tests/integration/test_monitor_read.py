@@ -1,6 +1,6 @@
 """Compares OpenSearch's summaries of a stream's predictions with numpy's summaries.
 
-A summary holds the predictions of one slot of time.
+A summary holds the numbers of the predictions of one slot, which lasts 15 minutes.
 """
 
 from __future__ import annotations
@@ -151,30 +151,36 @@ def test_the_two_streams_of_the_stack_are_found(connection: RequestsHttpConnecti
     assert find_streams(connection, "nobody", START, END) == ([], [])
 
 
-def test_predictions_of_three_fields(connection: RequestsHttpConnection) -> None:
+def test_predictions_that_have_only_three_fields_are_read(
+    connection: RequestsHttpConnection,
+) -> None:
     (one,) = read_slots(connection, OTHER, START, END)
     assert (one.version, one.rows, sum(one.labels.values())) == ("7", 5, 5)
     assert list(one.moments) == ["prediction.score"]
     assert [name for name, codes in one.bins.items() if codes] == ["prediction.score"]
 
 
-def test_counts_of_slots(connection: RequestsHttpConnection) -> None:
+def test_the_predictions_of_each_slot_are_counted(connection: RequestsHttpConnection) -> None:
     counts = read_counts(connection, STREAM, START, END)
     assert counts == {START + at * SLOT: 190 if at == 5 else 150 for at in range(10) if at != 3}
 
 
-def test_pages(connection: RequestsHttpConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_that_are_read_in_several_pages_are_the_same(
+    connection: RequestsHttpConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = read_slots(connection, STREAM, START, END)
     monkeypatch.setattr(searches, "PAGE", 2)
     assert read_slots(connection, STREAM, START, END) == whole
 
 
-def test_no_index(connection: RequestsHttpConnection) -> None:
+def test_without_an_index_there_are_no_slots_and_no_streams(
+    connection: RequestsHttpConnection,
+) -> None:
     assert read_slots(connection, STREAM, START, END, index="nowhere-*") == []
     assert find_streams(connection, "monitored", START, END, index="nowhere-*") == ([], [])
 
 
-def test_no_predictions(connection: RequestsHttpConnection) -> None:
+def test_without_predictions_there_are_no_slots(connection: RequestsHttpConnection) -> None:
     assert read_slots(connection, STREAM, END, END + SLOT) == []
 
 

@@ -35,9 +35,12 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
     ("body", "status", "kind"),
     [
         pytest.param(b"null", 400, "body-not-an-object", id="null"),
-        pytest.param(b"", 400, "body-missing", id="nothing"),
+        pytest.param(b"", 400, "body-missing", id="an empty body"),
         pytest.param(
-            b"\xef\xbb\xbf" + b'{"sentence": "a"}', 400, "body-not-json", id="byte order mark"
+            b"\xef\xbb\xbf" + b'{"sentence": "a"}',
+            400,
+            "body-not-json",
+            id="a byte order mark before the object",
         ),
         pytest.param('{"sentence": "a"}'.encode("utf-16"), 400, "body-not-utf8", id="UTF-16"),
         pytest.param(gzip.compress(b'{"sentence": "a"}'), 400, "body-not-utf8", id="gzip"),
@@ -45,7 +48,7 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": "\xed\xa0\x80"}',
             400,
             "body-not-utf8",
-            id="half a surrogate pair in bytes",
+            id="half a surrogate pair, not escaped",
         ),
         pytest.param(
             b'{"sentence": "\\ud800"}', 422, "sentence-not-unicode", id="half a surrogate pair"
@@ -54,20 +57,20 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": "\\udc00\\ud800"}',
             422,
             "sentence-not-unicode",
-            id="a pair in the wrong order",
+            id="a surrogate pair in the wrong order",
         ),
-        pytest.param(b'{"sentence": "\\ud83d\\ude00"}', 200, ACCEPTED, id="a whole pair"),
+        pytest.param(b'{"sentence": "\\ud83d\\ude00"}', 200, ACCEPTED, id="a whole surrogate pair"),
         pytest.param(
             b'{"sentence": "a", "\\ud800": "\\udfff"}',
             200,
             ACCEPTED,
-            id="half a pair in an ignored field",
+            id="half a surrogate pair in a field that is ignored",
         ),
         pytest.param(
             b'{"sentence": "a", "traffic": "\\ud800"}',
             422,
             "field-invalid",
-            id="half a pair in traffic",
+            id="half a surrogate pair in the field traffic",
         ),
         pytest.param(b'{"sentence": "\\u0000"}', 200, ACCEPTED, id="NUL"),
         pytest.param(
@@ -77,66 +80,77 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             id="NUL without an escape, which JSON does not allow",
         ),
         pytest.param(
-            b'{"sentence": "a", "more": ' + b"7" * 4300 + b"}", 200, ACCEPTED, id="4,300 digits"
+            b'{"sentence": "a", "more": ' + b"7" * 4300 + b"}",
+            200,
+            ACCEPTED,
+            id="a number of 4,300 digits",
         ),
         pytest.param(
             b'{"sentence": "a", "more": ' + b"7" * 4301 + b"}",
             400,
             "body-not-json",
-            id="4,301 digits",
+            id="a number of 4,301 digits",
         ),
         pytest.param(
             b'{"sentence": "a", "more": [1e999, -0, 1e-999]}',
             200,
             ACCEPTED,
-            id="numbers that no float holds",
+            id="numbers that are too large or too small for a float",
         ),
         pytest.param(b'{"sentence": "a", "more": NaN}', 400, "body-not-json", id="NaN"),
         pytest.param(
             b'{"sentence": 1e999}',
             422,
             "field-invalid",
-            id="a sentence that is a number no float holds",
+            id="instead of a sentence, a number that is too large for a float",
         ),
         pytest.param(
-            b'{"sentence": 5, "sentence": "a"}', 200, ACCEPTED, id="two sentences, the last valid"
+            b'{"sentence": 5, "sentence": "a"}',
+            200,
+            ACCEPTED,
+            id="the field sentence twice, the last time valid",
         ),
         pytest.param(
             b'{"sentence": "a", "sentence": 5}',
             422,
             "field-invalid",
-            id="two sentences, the last invalid",
+            id="the field sentence twice, the last time invalid",
         ),
         pytest.param(
             b'{"sentence": "a", "more": ' + b"[" * 1000 + b"]" * 1000 + b"}",
             200,
             ACCEPTED,
-            id="nested 1,000 deep",
+            id="an ignored field with 1,000 levels",
         ),
         pytest.param(
             b'{"sentence": "a", "more": ' + b"[" * 10**5 + b"]" * 10**5 + b"}",
             400,
             "body-not-json",
-            id="nested 100,000 deep",
+            id="an ignored field with 100,000 levels",
         ),
         pytest.param(
             b'{"sentence": ' + b"[" * 1000 + b"]" * 1000 + b"}",
             422,
             "field-invalid",
-            id="a sentence nested 1,000 deep",
+            id="instead of a sentence, a list with 1,000 levels",
         ),
-        pytest.param(b'{"sentence": "' + LONG + b'"}', 200, ACCEPTED, id="10,000 characters"),
         pytest.param(
-            b'{"sentence": "' + LONG + b'x"}', 413, "sentence-too-long", id="10,001 characters"
+            b'{"sentence": "' + LONG + b'"}', 200, ACCEPTED, id="a sentence of 10,000 characters"
+        ),
+        pytest.param(
+            b'{"sentence": "' + LONG + b'x"}',
+            413,
+            "sentence-too-long",
+            id="a sentence of 10,001 characters",
         ),
         pytest.param(
             b'{"sentence": "\\u0085\\u3000\\u001c"}',
             422,
             "sentence-blank",
-            id="white space outside ASCII",
+            id="a sentence of white space outside ASCII",
         ),
         pytest.param(
-            b'{"sentence": "\\ufeff"}', 200, ACCEPTED, id="a character that is no white space"
+            b'{"sentence": "\\ufeff"}', 200, ACCEPTED, id="a sentence of one invisible character"
         ),
         pytest.param(b'{"sentence": "a"} ', 200, ACCEPTED, id="white space after the object"),
         pytest.param(b'{"sentence": "a"}{}', 400, "body-not-json", id="text after the object"),

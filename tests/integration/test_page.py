@@ -157,7 +157,9 @@ def test_the_time_steps_hold_every_prediction_once(view: View, sent: Sent) -> No
     assert flags == sum("truncated" in doc["input"]["flags"] for doc in sent.predictions) > 0
 
 
-def test_failed_requests_are_counted_as_the_callers_or_our_mistakes(view: View, sent: Sent) -> None:
+def test_failed_requests_are_counted_as_mistakes_of_the_caller_or_of_the_service(
+    view: View, sent: Sent
+) -> None:
     errors = Counter(doc["error"]["status"] for doc in sent.live if "error" in doc)
     assert sum(view.refusals.callers) == errors[422] > 0
     assert sum(view.refusals.ours) == errors[500] > 0
@@ -289,7 +291,7 @@ def test_only_this_machine_and_the_pages_own_origin_are_answered(
         ("/other", 404),
     ],
 )
-def test_the_address_gives_the_time_span(path: str, status: int, page: str) -> None:
+def test_the_pages_address_can_name_the_time_span(path: str, status: int, page: str) -> None:
     assert requests.get(page + path, timeout=30).status_code == status
 
 

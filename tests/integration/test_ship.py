@@ -152,7 +152,7 @@ def test_a_field_map_makes_predictions_and_a_wrong_map_leads_to_one_sentence(
         shipped(running, "own", path, names="label=class")
 
 
-def test_a_file_without_matching_lines_is_an_error_and_the_guides_field_map_helps(
+def test_a_file_without_matching_lines_is_an_error_and_the_field_map_of_the_guide_helps(
     running: Stack,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -216,7 +216,7 @@ def test_lines_of_a_month_go_to_thirty_indices_also_if_shipped_twice(
         assert {bucket["key"]: bucket["doc_count"] for bucket in found} == wanted
 
 
-def test_beside_the_consoles_function_the_tutorials_fields_have_the_same_values_and_types(
+def test_fields_of_the_tutorial_have_the_same_values_and_types_as_with_the_consoles_function(
     running: Stack, tmp_path: Path
 ) -> None:
     url, path = running.opensearch_url, tmp_path / "lines.log"

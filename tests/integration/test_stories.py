@@ -50,7 +50,7 @@ from tools.root import ROOT
 
 STACK = "Storied-Stack"
 MODEL = "minilm-cola"
-EACH = 30  # predictions in a slot
+EACH = 30  # predictions in a slot, which lasts 15 minutes
 PLAN = Plan(rows=100, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
 NOW = int(time.time()) // SLOT * SLOT
 WORDED = {"MESSAGE_WORDS": "true"}
@@ -589,7 +589,7 @@ def test_lines_that_an_interrupted_run_did_not_write_are_written_by_the_next_run
 DECIDED = Story("decided", other_labels, "begins", "roll back", (), version="8")
 
 
-def test_people_can_send_commands_to_the_judge(running: Stack, playground: Playground) -> None:
+def test_people_can_send_commands_to_the_monitor(running: Stack, playground: Playground) -> None:
     url, store, stream = running.opensearch_url, playground.store, DECIDED.stream
     only = ("--log-group", stream.log_group)
     who = ("--by", "anna", "--reason", "a launch")

@@ -141,9 +141,9 @@ class World:
     - `closed` counts the requests whose connection was closed before they were read.
     - `untold` counts the requests that were read, but not answered in full and in time.
     - `never` holds the ids of documents that were refused for good in their whole form.
-    - `failed_alone` holds the ids of documents on which the server failed in a request of their
-      own. If the server then accepts such a document without its fields, the shipper does not send
-      the fields again.
+    - `failed_alone` holds the ids of documents that were alone in a request on which the server
+      failed. If the server then accepts such a document without its fields, the shipper does not
+      send the fields again.
     - `wrong` describes requests that no client may send.
     """
 

@@ -221,9 +221,9 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def bare_size(event: Event) -> int:
-    """Return an upper bound of the size of an event's bare document.
+    """Return an upper bound of the size of an event's bare document, which has only the envelope.
 
-    The server's limit is never lower, because nothing could be delivered otherwise.
+    The server's limit is never lower, because otherwise it would accept no form of the document.
     """
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
@@ -241,7 +241,7 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server closed the connections of all these requests unread."""
+        """Return whether the server closed all their connections before it read the requests."""
         return world.untold == 0 and self.count == world.closed
 
 
@@ -453,7 +453,9 @@ def complete(case: Case, world: World, way: Way) -> None:
         fields = source.keys() - ENVELOPE
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.behaviour.refused)
-            # A document is bare because the server refused its reason or another document's reason.
+            # A document without its fields says in `@rescued` why the index refused them. A bare
+            # document does not, because the server refused `@rescued` in this document or in
+            # another document.
             assert (
                 "@rescued" in source or case.behaviour.strict or case.behaviour.limit < 10_000_000
             )
@@ -461,9 +463,8 @@ def complete(case: Case, world: World, way: Way) -> None:
         elif source.get("@rescued", {}).keys() == {"type"} and (
             way.unanswered.count or case.behaviour.troubled
         ):
-            # The server failed on a request with only this document, or did not answer in time, and
-            # then accepted the document without its fields. The failure was no answer, so it has no
-            # status.
+            # A request with only this document failed or was not answered in time. Then the server
+            # accepted the document without its fields. There was no answer, so there is no status.
             way.seen["unanswered alone"] += 1
         elif identifier in world.failed_alone and "@rescued" in source:
             # The server was unable to process a request with only this document, and then accepted

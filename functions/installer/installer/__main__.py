@@ -46,10 +46,10 @@ Says for each object whether it is installed, missing or changed. The exit code 
 objects are installed. {ADDRESSES}"""
 REMOVE: Final = f"""\
 Removes saved objects, index template, retention policy, and the roles that you name by options. The
-command never removes an index or a document. Without --overwrite, objects that somebody changed by
-hand stay, and the objects to which these refer. Without --force, objects that another dashboard
-shows stay. If another stack uses the same index prefix, template and policy stay. Short links stay
-too, but no longer work. {ADDRESSES}"""
+command never removes an index or a document. Without --overwrite, an object stays if somebody
+changed it by hand, and so do the objects to which it refers. Without --force, an object stays if
+another dashboard shows it. If another stack uses the same index prefix, template and policy stay.
+Short links stay too, but no longer work. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
 Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import the file by hand

@@ -38,10 +38,10 @@ from installer.settings import Settings
 
 # The physical id that installers used when a domain could hold only one stack.
 FORMER: Final = NAME
-# The physical id after a failed creation. CloudFormation then deletes this id. The deletion removes
-# nothing, because everything in the domain may be older than the creation.
+# The physical id after a failed creation. CloudFormation then asks for the deletion of this id. Such
+# a deletion removes nothing, because everything in the domain may be older than the creation.
 NOTHING: Final = f"{NAME}-failed"
-ANSWER_SECONDS: Final = 16.0  # reserved for the answer, which is always sent
+ANSWER_SECONDS: Final = 16.0  # the time that is reserved for sending the answer
 WAIT_SECONDS: Final = 60.0  # time to wait for a domain that is starting
 TRIES: Final = 3
 REASON_BYTES: Final = 1000  # a whole answer may have 4096 bytes

@@ -22,9 +22,9 @@ AMAZON_PATH: Final = "/_dashboards"  # the base path of Dashboards on an Amazon 
 GLOBAL: Final = "global"
 TENANTS: Final = {GLOBAL, "global_tenant", "private", "__user__"}  # tenants that always exist
 STATE: Final = "_g=(refreshInterval:(pause:!f,value:5000),time:(from:{since},to:now))"
-SINCE: Final = "now-15m"  # for a link to an object that stores no time
+SINCE: Final = "now-15m"  # the time range in a link, if the object itself stores none
 FIRST: Final = "prediction-monitor-predictions"  # the object that the first link opens
-PAGE: Final = 1000  # objects in one answer
+PAGE: Final = 1000  # the number of objects in one answer
 PAGES_AT_MOST: Final = 10  # Kibana's search returns at most 10,000 objects
 # A type of saved object, the app that opens it, and the prefix of the link's title.
 PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discover: "))
@@ -200,7 +200,7 @@ class Dashboards:
         ]
 
     def _settings(self) -> tuple[str, Answer]:
-        """Return the settings' path, which differs between the products, and the settings."""
+        """Return the settings and their path. Kibana and Dashboards have different paths."""
         for path in SETTINGS:
             answer = self._server.ask("GET", path, also={400, 404, 405})
             if "settings" in answer.body:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-# OpenSearch's name of each type, and Kibana's name of it.
+# For OpenSearch's name of a type: Kibana's name of the same type.
 KINDS: Final = {
     "text": "string", "keyword": "string", "date": "date", "boolean": "boolean",
     "byte": "number", "integer": "number", "long": "number", "float": "number", "double": "number",
 }  # fmt: skip
-# Each metadata field's type in OpenSearch (None: no type), and whether Kibana can search the field.
+# For each metadata field: its type in OpenSearch, or None, and whether Kibana can search the field.
 META: Final = {
     "_id": ("_id", True),
     "_index": ("_index", True),

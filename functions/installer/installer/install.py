@@ -28,7 +28,7 @@ WORDS: Final = {
     State.BY_HAND: "replaced, though changed by hand",
 }
 DEFAULT_INDEX: Final = "default index pattern"
-OWNERLESS: Final = "kept for the prefix's indices"
+NEEDED: Final = "kept, because the indices with this prefix need it"
 
 type Say = Callable[[str], None]
 
@@ -39,9 +39,10 @@ class DesiredState:
 
     Without `opensearch` or without `dashboards`, the parts on that server are left out. Without
     `keep`, retention is left out. `objects` are rendered for `scope`. `groups` are the log groups
-    that the stack names. `stacks` has, by a stack's name, the manifest of each stack in the tenant
-    that uses the prefix. `links` has links to dashboards and searches, by title. `deployed` is true
-    if the stack was installed before. With `audit_log`, OpenSearch's audit log is switched on.
+    that the stack names. `stacks` is about the stacks of this tenant that use the prefix: it maps
+    each stack's name to its manifest (installer.object_state). `links` maps the titles of
+    dashboards and searches to links. `deployed` is true if the stack was installed before. With
+    `audit_log`, OpenSearch's audit log is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -93,7 +94,9 @@ def desired_state(
 
     Give `region` if requests must be signed, but the host's name is not an Amazon domain's.
 
-    If `scope.former` is true, the stack may use the former names; Dashboards shows whether it does.
+    If `scope.former` is true, it is possible that this stack uses the former names, which do not
+    include the stack's name. Whether it uses them is read from the manifest in Dashboards.
+
     Raises `UserError` for addresses that cannot be used, and if Dashboards does not answer. If
     people sign in to Dashboards on a web page, Dashboards is left out, and a message says so.
     """
@@ -240,7 +243,7 @@ def remove(
             removed = "would be removed" if dry_run else "removed"
             kept = reasons.get(part.name) or _kept(part)
             say(f"{part.name}: {removed if part.name in going else kept}")
-    if not dry_run and any(reason.startswith(OWNERLESS) for reason in reasons.values()):
+    if not dry_run and any(reason.startswith(NEEDED) for reason in reasons.values()):
         _release(asked, say)
     return Kept(by_hand, reasons)
 
@@ -273,11 +276,12 @@ def plan(asked: DesiredState, left: str = "") -> list[Step]:
 def _installed(
     dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope
 ) -> tuple[Scope, Mapping[str, Manifest]]:
-    """Return the scope with `former` as Dashboards shows it, and the prefix's manifests by stack.
+    """Return the scope, and the manifest of each stack that uses the prefix, by the stack's name.
 
-    The index pattern with the former name says in its manifest which stack uses the former names.
-    If the manifest names no stack, the pattern was installed without a stack, or when names did not
-    include the stack yet.
+    In the returned scope, `former` is true if this stack uses the former names, which do not
+    include a stack's name. Which stack uses them is said by the manifest in the index pattern with
+    the former name. If this manifest names no stack, then either no stack was given to the
+    installer, or an earlier version of the installer made the index pattern.
     """
     patterns = dashboards.patterns()
     ours = index_pattern(objects)
@@ -328,16 +332,15 @@ def _checked(asked: DesiredState, say: Say) -> str:
 
 
 def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
-    """Return the reason why template and policy stay, by the name of the part."""
+    """Return the reason why template and policy stay. The keys are the names of these parts."""
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
         return {}
-    reason = f"{OWNERLESS}, without an owner" + (
-        f", and for {', '.join(sorted(others))}" if others else ""
-    )
+    users = f", and so do other stacks ({', '.join(sorted(others))})" if others else ""
+    reason = f"{NEEDED}{users}; no stack owns it now"
     return {
         f"{kind} {asked.scope.shared}": reason for kind in ("index template", "retention policy")
-    } | {retention.INDICES: OWNERLESS}
+    } | {retention.INDICES: NEEDED}
 
 
 def _release(asked: DesiredState, say: Say) -> None:
@@ -352,7 +355,7 @@ def _release(asked: DesiredState, say: Say) -> None:
 
 
 def _shown(asked: DesiredState) -> dict[str, str]:
-    """Return the reason to keep each object that another dashboard shows, by the object's name."""
+    """Return the reasons to keep objects that another dashboard shows, by the objects' names."""
     if not asked.dashboards:
         return {}
     ours = {(one.type, one.id) for one in asked.objects}

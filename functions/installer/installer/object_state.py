@@ -22,8 +22,8 @@ from installer.saved_objects import SavedObject, unpacked
 ATTRIBUTE: Final = "predictionMonitor"
 FORMER: Final = re.compile(r" ?\[prediction-monitor ([0-9a-f]{8})\]$")
 ANY: Final = object()
-# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves an object. Each has
-# the value that changes nothing; ANY stands for every value.
+# Attributes that Kibana 7.10 and OpenSearch Dashboards add when somebody saves an object. An added
+# attribute changes nothing if it has the value in this table; ANY stands for every value.
 ADDED: Final[Mapping[str, Any]] = {
     "circlesRadius": 3, "detailedTooltip": True, "dimensions": ANY, "drawLinesBetweenPoints": True,
     "drop_partials": False, "enabled": True, "has_extended_bounds": False, "hidePanelTitles": False,
@@ -163,7 +163,8 @@ def _untouched_since_before(
 ) -> bool:
     """Return whether an object is unchanged since an earlier version installed it.
 
-    The earlier version wrote the digest of everything else at the end of the description.
+    The earlier version computed the digest of the whole object, and then wrote this digest at the
+    end of the object's description.
     """
     description = str(attributes.get("description", ""))
     stamp = FORMER.search(description)

@@ -64,7 +64,7 @@ def days(text: str) -> int:
 
 
 def policy(age: str, scope: Scope) -> dict[str, Any]:
-    """Return the policy in the form of ISM, for the indices of a prefix and an age such as 30d."""
+    """Return the policy in the form of ISM. It deletes a prefix's indices at an age such as 30d."""
     content: dict[str, Any] = json.loads(
         FILE.read_text(encoding="utf-8").replace(PATTERN, scope.pattern)
     )
@@ -202,7 +202,8 @@ def _base(server: Server, scope: Scope) -> tuple[str | None, Answer]:
 def _has_ism(answer: Answer) -> bool:
     """Return whether an answer comes from ISM.
 
-    ISM reports a missing policy with an object as `error`. A missing path is reported with text.
+    Both a missing policy and a missing ISM lead to the status 404. If only the policy is missing,
+    the answer's member `error` is an object; if ISM is missing, it is a text.
     """
     return answer.status == 200 or (
         answer.status == 404 and isinstance(answer.body.get("error"), dict)

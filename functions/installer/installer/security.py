@@ -20,7 +20,7 @@ WITHOUT: Final = (
     f"nothing is served at {API}: if the domain has no fine-grained access control, it needs no "
     "roles; if it has, make the roles yourself"
 )
-# The members of a role mapping that are kept, in addition to its backend roles.
+# The members of a role mapping that the installer never changes. It changes only backend roles.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
 # The monitor's own indices. The index of a stack is monitor.STACK, in lowercase. No prefix of the
 # documents' indices has a dot, so this pattern never matches an index of documents.
@@ -38,8 +38,8 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
                     "indices:admin/mapping/put",
                 ],
             },
-            # The shipper counts documents that the console's generated function wrote. It can
-            # read no other fields than these.
+            # The shipper searches for documents that the console's generated function wrote. It
+            # may read only the fields that are needed for this search.
             {
                 "index_patterns": [PATTERN],
                 "allowed_actions": ["indices:data/read/search"],

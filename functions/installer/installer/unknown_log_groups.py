@@ -16,12 +16,12 @@ UNKNOWN: Final = "a group without a name"
 def foreign_groups(
     server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]
 ) -> list[str]:
-    """Return the log groups of recent documents, without `groups` and the documents of `stacks`.
+    """Return the log groups of recent documents that belong to none of `stacks`.
 
-    Documents of the last `DAYS` days are searched. A document belongs to a stack if its `@stack`
-    names the stack. At most `NAMED` log groups are returned. Each search finds one more log group.
-    An aggregation would find all groups at once, but fails if somebody else's index maps the field
-    as text. Raises `UserError`.
+    The log groups in `groups` are left out. Recent documents are those of the last `DAYS` days. A
+    document belongs to a stack if its `@stack` names the stack. At most `NAMED` log groups are
+    returned. Each search finds one more log group. An aggregation would find all groups at once,
+    but fails if somebody else's index maps the field as text. Raises `UserError`.
     """
     found: list[str] = []
     while len(found) < NAMED:
@@ -60,5 +60,8 @@ def sentence(scope: Scope, groups: Collection[str]) -> str:
 
 
 def _one_of(name: str, values: list[str]) -> list[dict[str, Any]]:
-    """Return queries for a field that is a keyword, or a text with a keyword subfield."""
+    """Return queries for documents in which the field `name` has one of `values`.
+
+    The field is of type keyword, or it is a text with a subfield of type keyword.
+    """
     return [{"terms": {field: values}} for field in (name, f"{name}.keyword")] if values else []

@@ -52,7 +52,7 @@ def scripted(found: dict[str, Any]) -> None:
         ("index-pattern", "cwl", scripted),
     ],
 )
-def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
+def test_an_object_that_was_changed_by_hand_is_kept_and_named_unless_overwrite_is_given(
     domain: Domain, run: Run, kind: str, identifier: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
     run("install")
@@ -72,7 +72,9 @@ def test_what_was_changed_by_hand_is_kept_and_named_until_overwrite(
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_is_replaced_only_if_it_lacks_our_fields(domain: Domain, run: Run) -> None:
+def test_an_index_pattern_with_further_fields_stays_and_is_replaced_only_if_it_lacks_our_fields(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
     entries = json.loads(pattern["fields"])
@@ -151,7 +153,7 @@ def saved_by_kibana(domain: Domain) -> None:
     }
 
 
-def test_saving_without_a_change_is_no_change_by_hand(
+def test_an_object_that_somebody_saved_unchanged_does_not_count_as_changed_by_hand(
     domain: Domain, run: Run, folder: Path
 ) -> None:
     path = folder / "visualization" / "labels.json"

@@ -95,7 +95,7 @@ def send(
     return call
 
 
-def test_create_update_and_delete(domain: Domain, send: Send) -> None:
+def test_a_stack_is_created_updated_and_deleted(domain: Domain, send: Send) -> None:
     created = send("Create", RETENTION_DAYS="14", MONITOR_ROLE_ARNS="")
     assert (created["Status"], created["Reason"]) == ("SUCCESS", "everything is installed")
     assert created["PhysicalResourceId"] == "prediction-monitor.monitor"
@@ -123,7 +123,9 @@ def test_create_update_and_delete(domain: Domain, send: Send) -> None:
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
 
 
-def test_the_audit_log_is_switched_on_where_it_is_asked_for(domain: Domain, send: Send) -> None:
+def test_the_audit_log_is_switched_on_if_the_setting_asks_for_it(
+    domain: Domain, send: Send
+) -> None:
     send("Create")
     assert domain.audit["enabled"] is False
     for writes in (["PATCH /_plugins/_security/api/audit"], []):
@@ -144,7 +146,9 @@ def test_a_reason_that_is_too_long_is_cut(send: Send) -> None:
     assert len(answer["Reason"].encode()) <= 1000
 
 
-def test_what_was_changed_by_hand_is_kept_and_named(domain: Domain, send: Send) -> None:
+def test_an_object_that_was_changed_by_hand_is_kept_and_named_in_the_answer(
+    domain: Domain, send: Send
+) -> None:
     send("Create")
     (key, found), *_ = [
         (key, found) for key, found in domain.objects.items() if key[1] == "dashboard"
@@ -194,7 +198,7 @@ def test_the_deletion_after_a_failed_creation_removes_no_earlier_object(
     assert domain.objects == before
 
 
-def test_without_days_the_policy_keeps_its_days(domain: Domain, send: Send) -> None:
+def test_if_no_days_are_given_an_existing_policy_keeps_its_days(domain: Domain, send: Send) -> None:
     send("Create", RETENTION_DAYS="90")
     send("Update", RETENTION_DAYS="")
     (state,) = (
@@ -227,7 +231,7 @@ def test_a_domain_that_is_gone_does_not_keep_a_stack_from_being_deleted(send: Se
 @pytest.mark.parametrize(
     ("kind", "status"), [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")]
 )
-def test_an_answer_is_given_before_the_functions_own_time_runs_out(
+def test_the_answer_is_sent_before_the_time_limit_of_the_function(
     domain: Domain, send: Send, kind: str, status: str
 ) -> None:
     held = threading.Event()
@@ -271,7 +275,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("content", "status", "reason"), SECRETS)
-def test_user_and_password_come_from_a_secret(  # noqa: PLR0917
+def test_user_and_password_are_read_from_a_secret(  # noqa: PLR0917
     domain: Domain,
     send: Send,
     monkeypatch: pytest.MonkeyPatch,
@@ -458,7 +462,7 @@ def test_an_upgrade_keeps_every_name_and_creates_no_duplicate(
     assert domain.writes == []
 
 
-def test_an_upgrade_keeps_what_was_changed_by_hand(
+def test_an_upgrade_keeps_an_object_that_was_changed_by_hand(
     domain: Domain, update: Callable[..., dict[str, Any]]
 ) -> None:
     key = ("global", "dashboard", "prediction-monitor-pipeline")
@@ -467,7 +471,7 @@ def test_an_upgrade_keeps_what_was_changed_by_hand(
     assert domain.objects[key]["attributes"]["title"] == "Mine"
 
 
-def test_a_new_stack_in_such_a_domain_leaves_the_former_names_alone(
+def test_a_new_stack_leaves_the_parts_of_a_stack_from_an_earlier_version_alone(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
     update()
@@ -488,7 +492,7 @@ def test_a_new_stack_in_such_a_domain_leaves_the_former_names_alone(
     assert domain.objects == objects
 
 
-def test_of_two_stacks_with_the_former_physical_id_only_one_has_the_former_names(
+def test_if_two_stacks_have_the_former_physical_id_only_one_keeps_the_former_names(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
     """Both stacks have the former physical id. The index pattern's manifest names the owner."""

@@ -75,7 +75,9 @@ def test_kibanas_settings_are_written_at_kibanas_path(domain: Domain, run: Run) 
     assert "POST /_dashboards/api/kibana/settings" in domain.writes
 
 
-def test_a_dry_run_writes_nothing_and_says_what_it_would(domain: Domain, run: Run) -> None:
+def test_a_dry_run_writes_nothing_and_says_what_would_be_installed(
+    domain: Domain, run: Run
+) -> None:
     code, output, _ = run("install", "--dry-run")
     assert code == 0
     assert output.count(": would be installed") == 7
@@ -143,7 +145,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_the_refusal_names_the_copies_if_the_settings_may_not_be_read(
+def test_if_the_settings_may_not_be_read_the_number_of_copies_is_taken_from_the_refusal(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"
@@ -196,7 +198,7 @@ def program(domain: Domain) -> tuple[list[str], dict[str, str]]:
     return command, os.environ | {"PYTHONPATH": str(ROOT / "functions/installer")}
 
 
-def test_it_runs_as_a_program_with_the_objects_of_this_project(domain: Domain) -> None:
+def test_the_installer_runs_as_a_program_with_the_objects_of_this_project(domain: Domain) -> None:
     command, environment = program(domain)
     ended = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60

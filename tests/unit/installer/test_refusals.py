@@ -83,7 +83,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         ),
     ),
     (
-        "403 from access control",
+        "403 from fine-grained access control",
         {FIRST: [NO_PERMISSION]},
         [],
         "no permissions for [indices:admin/index_template/get]",
@@ -95,33 +95,38 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "--sign REGION for an Amazon domain with a custom endpoint",
     ),
     (
-        "no JSON",
+        "a web page instead of JSON",
         {FIRST: [HTML]},
         [],
         "with 200 and no JSON object (<html>a login page</html>): check address and base path",
     ),
-    ("no JSON from Dashboards", {"/_dashboards": [HTML]}, [], "and no JSON"),
+    ("a web page instead of JSON from Dashboards", {"/_dashboards": [HTML]}, [], "and no JSON"),
     (
         "a server that does not become ready",
         {"/_dashboards": [NOT_READY]},
         ["--wait", "0"],
         "(503: Kibana server is not ready yet): look",
     ),
-    ("no object", {FIRST: [Reply(200, ["a list"])]}, [], "with 200 and no JSON object"),
     (
-        "another server's JSON",
+        "a list instead of an object",
+        {FIRST: [Reply(200, ["a list"])]},
+        [],
+        "with 200 and no JSON object",
+    ),
+    (
+        "an answer of another kind of server",
         {FIRST: [Reply(200, {"hello": "world"})]},
         [],
         "answers, but not as OpenSearch: check --opensearch",
     ),
     (
-        "another server's settings",
+        "an answer without settings",
         {"/_dashboards": [Reply(200, {})] * 2},
         [],
         "neither Dashboards nor Kibana is at",
     ),
     (
-        "another error",
+        "an error of the server",
         {FIRST: [Reply(500, {"error": "boom"})]},
         [],
         "(500: boom): check its version and its log",
@@ -192,7 +197,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
 @pytest.mark.parametrize(
     ("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD]
 )
-def test_an_error_of_a_server_is_one_sentence_and_exit_1(  # noqa: PLR0917
+def test_an_error_of_a_server_leads_to_one_sentence_and_exit_code_1(  # noqa: PLR0917
     domain: Domain,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
@@ -259,7 +264,7 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), ARGUMENTS)
-def test_wrong_arguments_are_one_sentence_and_exit_2(
+def test_wrong_arguments_lead_to_one_sentence_and_exit_code_2(
     domain: Domain, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     with pytest.raises(SystemExit) as end:

@@ -31,7 +31,9 @@ def test_remove_removes_our_parts_and_says_so(domain: Domain, run: Run) -> None:
     assert (code, output.count(": not there")) == (0, 7)
 
 
-def test_remove_keeps_what_was_changed_by_hand_until_overwrite(domain: Domain, run: Run) -> None:
+def test_remove_keeps_an_object_that_was_changed_by_hand_unless_overwrite_is_given(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     retitled(attributes(domain, "dashboard", "predictions"))
     code, _, errors = run("remove")

@@ -73,7 +73,7 @@ def test_the_files_are_what_an_installation_sends(
             assert json.loads(body) == request.body
 
 
-def test_what_is_not_asked_for_is_not_rendered(tmp_path: Path) -> None:
+def test_parts_that_are_not_asked_for_are_not_rendered(tmp_path: Path) -> None:
     assert main(["render", "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
         *("index-template.json", "saved-objects.ndjson", "default-index.json", "requests.json")

@@ -47,7 +47,9 @@ def test_without_retention_days_an_existing_policy_keeps_its_days(domain: Domain
     assert age(domain) == "365d"
 
 
-def test_a_policy_with_changed_states_is_kept_until_overwrite(domain: Domain, run: Run) -> None:
+def test_a_policy_with_changed_states_is_kept_unless_overwrite_is_given(
+    domain: Domain, run: Run
+) -> None:
     domain.indices = {"cwl-1": (None, None)}
     run("install", "--adopt")
     warm = {
@@ -74,7 +76,9 @@ def test_a_policy_with_changed_states_is_kept_until_overwrite(domain: Domain, ru
     assert run("status", days=None)[0] == 0
 
 
-def test_indices_that_a_failed_run_left_out_follow_later(domain: Domain, run: Run) -> None:
+def test_indices_that_a_failed_run_left_out_follow_the_policy_after_the_next_run(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     domain.indices = {
         "cwl-late": ("prediction-monitor", domain.sequence - 1),
@@ -102,7 +106,7 @@ def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
     assert "retention of existing indices (1 cwl-* index, 1 without this policy): missing" in output
 
 
-def test_an_index_that_cannot_change_its_policy_now_changes_it_later(
+def test_an_index_that_cannot_change_its_policy_now_changes_it_in_a_later_run(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--retention-days", "30")
@@ -136,7 +140,7 @@ def test_a_server_without_ism_is_reported_and_is_no_failure(
         assert f"{sentence}: left alone" in output
 
 
-def test_without_days_no_index_is_ever_deleted(domain: Domain, run: Run) -> None:
+def test_if_no_days_were_ever_given_no_index_is_deleted(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None)}
     for arguments in ((), ("--adopt",)):
         code, output, _ = run("install", *arguments, days=None)

@@ -12,7 +12,7 @@ def test_a_server_without_access_control_needs_no_roles(domain: Domain, run: Run
     assert f"role prediction-monitor-shipper for {SHIPPER} ({WITHOUT}): left" in output
 
 
-def test_existing_mappings_to_a_role_stay(domain: Domain, run: Run) -> None:
+def test_a_role_keeps_the_mappings_that_somebody_else_added(domain: Domain, run: Run) -> None:
     run("install", "--shipper-role", SOMEBODY)
     domain.mappings["prediction-monitor-shipper"]["users"] = ["jane"]
     domain.roles["prediction-monitor-shipper"]["index_permissions"] = []

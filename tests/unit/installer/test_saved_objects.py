@@ -113,7 +113,7 @@ def aggregations(one: SavedObject) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_file_is_an_object() -> None:
+def test_every_file_of_saved_objects_is_read_as_one_object() -> None:
     assert {f"{one.type}/{one.id}.json" for one in OBJECTS.values()} == {
         str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.*")
     }
@@ -121,7 +121,7 @@ def test_every_file_is_an_object() -> None:
     assert all(re.fullmatch(r"prediction-monitor-[a-z-]+", each) for each in OBJECTS)
 
 
-def test_titles_and_descriptions_are_there_and_unique() -> None:
+def test_every_object_has_a_title_and_a_description_of_its_own() -> None:
     for name in ("title", "description"):
         values = [one.attributes[name] for one in of("search", "visualization", "dashboard")]
         assert all(values)
@@ -175,7 +175,7 @@ def test_the_import_has_one_line_per_object_after_the_objects_that_it_refers_to(
         seen.add(line["id"])
 
 
-def test_a_changed_file_is_a_changed_object(tmp_path: Path) -> None:
+def test_the_text_of_a_changed_file_is_read_and_imported(tmp_path: Path) -> None:
     for one in of("search"):
         (tmp_path / "search").mkdir(exist_ok=True)
         content = json.loads((FOLDER / "search" / f"{one.id}.json").read_text())
@@ -220,7 +220,9 @@ def test_every_panel_counts_live_traffic_and_describes_exceptions(one: SavedObje
     # this panel uses the query of a saved search
     based = one.id == "prediction-monitor-label-counts"
     assert bool(kinds.search(query(one))) is not (one.id in SHIPPING or based)
-    assert ("documents without traffic" in one.attributes["description"]) == (one.id in SHIPPING)
+    assert ("documents without the field traffic" in one.attributes["description"]) == (
+        one.id in SHIPPING
+    )
 
 
 @asking("visualization")
@@ -313,12 +315,12 @@ REFRESH = {"predictions": 17, "drift": 15, "pipeline": 8}
 
 
 @each("dashboard")
-def test_a_panel_sends_at_most_one_search_with_its_time(one: SavedObject) -> None:
-    """Kibana sends one search for each panel. Some aggregations and panels need more searches.
+def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject) -> None:
+    """No panel may use a feature of Kibana that needs a second search.
 
-    A histogram of numbers first searches the least and the greatest value, without a filter by
-    time. The bucket "Other" needs a search for its contents. Panels with controls need a search for
-    the choices.
+    A histogram of numbers first searches for the least and the greatest value, without a filter by
+    time. The bucket "Other" needs a search for its contents. Controls need a search for their
+    choices.
     """
     panels = [OBJECTS[reference["id"]] for reference in one.references]
     asked = [panel for panel in panels if searches(panel)]
@@ -337,7 +339,7 @@ def test_a_panel_sends_at_most_one_search_with_its_time(one: SavedObject) -> Non
     assert f"{len(asked)} (*{name}*)" in document
 
 
-def test_every_panel_is_on_one_dashboard_except_a_search_that_a_table_replaces() -> None:
+def test_every_panel_but_one_is_on_exactly_one_dashboard() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
     alone = "prediction-monitor-strangest"  # a table shows each text once instead
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
@@ -350,7 +352,7 @@ def test_panels_of_accuracy_say_that_the_model_must_be_calibrated() -> None:
         assert "if the model is calibrated" in one.attributes["description"], one.id
 
 
-def test_a_name_has_one_colour_on_every_panel_and_no_file_has_a_models_label() -> None:
+def test_a_name_has_one_colour_on_every_panel_and_no_file_fixes_the_colour_of_a_label() -> None:
     """Without fixed colours, Kibana colours the labels in the order of their names."""
     colours: dict[str, str] = {}
     for one in of("visualization"):
@@ -412,7 +414,7 @@ def test_the_list_of_fields_has_the_templates_fields_and_the_metadata_fields() -
 
 
 @pytest.mark.parametrize("name", ["message", "text", "prediction.label"])
-def test_a_multi_field_knows_its_parent(name: str) -> None:
+def test_the_entry_of_a_subfield_names_its_parent_field(name: str) -> None:
     assert FIELDS[f"{name}.keyword"]["subType"] == {"multi": {"parent": name}}
     assert "subType" not in FIELDS[name]
 
@@ -518,7 +520,7 @@ def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
         )
 
 
-def test_a_panel_without_buckets_is_one_row_or_none_without_an_index() -> None:
+def test_a_panel_without_buckets_has_one_row_or_no_row_if_there_is_no_index() -> None:
     panel = OBJECTS["prediction-monitor-duplicates"]
     state = panel.attributes["visState"]
     metrics = [aggregation for aggregation in state["aggs"] if aggregation["schema"] == "metric"]

@@ -32,7 +32,7 @@ def test_a_tenant_has_objects_of_its_own_and_is_in_the_links(domain: Domain, run
         (None, "has no tenants: leave --tenant out"),
     ],
 )
-def test_a_missing_tenant_is_found_before_the_server_takes_another(
+def test_a_tenant_that_does_not_exist_is_reported_before_anything_is_written(
     domain: Domain, run: Run, tenants: dict[str, bool] | None, sentence: str
 ) -> None:
     domain.tenants = tenants
@@ -42,7 +42,7 @@ def test_a_missing_tenant_is_found_before_the_server_takes_another(
     assert domain.writes == []
 
 
-def test_user_and_password_sign_every_request(
+def test_user_and_password_are_sent_with_every_request(
     domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain.login = ("jane", "pässword")
@@ -51,7 +51,7 @@ def test_user_and_password_sign_every_request(
     assert domain.objects
 
 
-def test_a_wrong_password_is_one_sentence(
+def test_a_wrong_password_leads_to_one_sentence(
     domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain.login = ("jane", "right")
@@ -85,7 +85,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("opensearch", "dashboards", "base_path", "expected"), ADDRESSES)
-def test_the_address_of_dashboards(
+def test_the_address_of_dashboards_is_given_or_derived_from_the_domain(
     opensearch: str | None, dashboards: str | None, base_path: str | None, expected: str | None
 ) -> None:
     first, second = (address(text) if text else None for text in (opensearch, dashboards))
@@ -93,7 +93,7 @@ def test_the_address_of_dashboards(
     assert (found and found.url) == expected
 
 
-def test_a_login_in_one_address_signs_every_request_and_is_never_shown(
+def test_a_login_in_one_address_is_sent_with_every_request_and_is_never_shown(
     domain: Domain, run: Run
 ) -> None:
     domain.login = ("jane", "p/ss@wörd")
@@ -165,7 +165,7 @@ def test_requests_to_an_amazon_domain_are_signed_for_its_region(
     assert "/eu-west-1/es/aws4_request" in str(own.headers["Authorization"])
 
 
-def test_without_credentials_an_amazon_domain_is_not_asked(
+def test_without_aws_credentials_no_request_is_sent_to_an_amazon_domain(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in (
@@ -182,7 +182,9 @@ def test_without_credentials_an_amazon_domain_is_not_asked(
         sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))
 
 
-def test_a_profile_that_does_not_exist_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_aws_profile_that_does_not_exist_leads_to_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
     with pytest.raises(
         UserError,

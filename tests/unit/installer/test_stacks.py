@@ -57,8 +57,8 @@ def test_the_next_stack_owns_a_template_without_an_owner(domain: Domain, run: Ru
     run("install", "--stack", "dev")
     _, output, _ = run("remove", "--stack", "prod")
     assert (
-        "index template prediction-monitor: kept for the prefix's indices, without an owner, "
-        "and for dev" in output
+        "index template prediction-monitor: kept, because the indices with this prefix need it, "
+        "and so do other stacks (dev); no stack owns it now" in output
     )
     assert "prod no longer owns it; the next stack that installs will own it" in output
     assert "stack" not in domain.templates["prediction-monitor"]["_meta"]
@@ -114,7 +114,9 @@ def test_another_prefix_has_its_own_template_policy_and_objects(domain: Domain, 
     assert {key: value for key, value in held(domain).items() if key in before} == before
 
 
-def test_former_names_belong_to_the_stack_in_the_manifest(domain: Domain, run: Run) -> None:
+def test_parts_without_a_stack_in_their_names_belong_to_the_stack_that_the_manifest_names(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
     pattern["predictionMonitor"]["stack"] = "prod"  # as after an update of prod

@@ -43,7 +43,7 @@ class World:
     [(0, []), (1, [60]), (2, [60, 120])],
     ids=["works", "works the second time", "works the third time"],
 )
-def test_an_event_is_tried_until_it_works(failures: int, pauses: list[float]) -> None:
+def test_an_event_is_tried_until_the_function_succeeds(failures: int, pauses: list[float]) -> None:
     world = World(failures)
     world.asynchronous()(EVENT)
     assert world.events == [EVENT] * (failures + 1)
@@ -64,7 +64,7 @@ def test_an_event_becomes_a_dead_letter_after_the_last_try(
     assert letter["requestContext"]["approximateInvokeCount"] == retries + 1 == len(world.events)
 
 
-def test_the_record_has_the_form_of_lambdas_record() -> None:
+def test_a_dead_letter_has_the_form_that_lambda_gives_it() -> None:
     world = World(failures=3)
     with pytest.raises(FunctionFailed):
         world.asynchronous()(EVENT)
@@ -91,7 +91,7 @@ def test_the_record_has_the_form_of_lambdas_record() -> None:
     assert letter["responsePayload"] == {"errorType": "NotDelivered", "errorMessage": "failure 3"}
 
 
-def test_the_key_has_lambdas_form_and_the_prefix_of_the_replay() -> None:
+def test_the_key_of_a_dead_letter_has_lambdas_form_and_the_prefix_that_the_replay_reads() -> None:
     found = key("Store", datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
     assert re.fullmatch(
         r"aws/lambda/async/Store/2026/01/02/2026-01-02T03\.04\.05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",

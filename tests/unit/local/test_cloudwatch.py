@@ -65,48 +65,79 @@ def running(subscription: Subscription) -> Iterator[None]:
             PATTERN, '{"message": "prediction_error"}', True, id="template: prediction_error"
         ),
         pytest.param(
-            PATTERN, ' {"message":"prediction"}\n', True, id="template: white space around"
+            PATTERN,
+            ' {"message":"prediction"}\n',
+            True,
+            id="template: white space around the object",
         ),
-        pytest.param(PATTERN, '{"message": "predictions"}', False, id="template: longer word"),
-        pytest.param(PATTERN, '{"message": "PREDICTION"}', False, id="template: capitals"),
+        pytest.param(PATTERN, '{"message": "predictions"}', False, id="template: a longer word"),
+        pytest.param(
+            PATTERN, '{"message": "PREDICTION"}', False, id="template: a word in capitals"
+        ),
         pytest.param(
             PATTERN,
             '{"record": {"message": "prediction"}}',
             False,
-            id="template: field further down",
+            id="template: the field in an inner object",
         ),
         pytest.param(
-            PATTERN, '{"message": ["prediction"]}', False, id="template: list in the field"
+            PATTERN, '{"message": ["prediction"]}', False, id="template: a list in the field"
         ),
         pytest.param(PATTERN, '{"message": null}', False, id="template: null in the field"),
-        pytest.param(PATTERN, '{"_aws": {}, "Predictions": [1.0]}', False, id="template: metrics"),
+        pytest.param(
+            PATTERN, '{"_aws": {}, "Predictions": [1.0]}', False, id="template: a line of metrics"
+        ),
         pytest.param(PATTERN, "{}", False, id="template: empty object"),
         pytest.param(
             PATTERN,
             "REPORT RequestId: 8f5ad1e0 Duration: 5 ms",
             False,
-            id="template: platform line",
+            id="template: a line of Lambda itself",
         ),
         pytest.param(
             PATTERN, 'INFO {"message": "prediction"}', False, id="template: text before the object"
         ),
-        pytest.param(PATTERN, '{"message": "prediction"', False, id="template: broken object"),
-        pytest.param(PATTERN, '[{"message": "prediction"}]', False, id="template: array"),
-        pytest.param(PATTERN, '"prediction"', False, id="template: string"),
-        pytest.param(PATTERN, "null", False, id="template: null"),
+        pytest.param(
+            PATTERN, '{"message": "prediction"', False, id="template: an object without its end"
+        ),
+        pytest.param(
+            PATTERN, '[{"message": "prediction"}]', False, id="template: an array around the object"
+        ),
+        pytest.param(PATTERN, '"prediction"', False, id="template: a string instead of an object"),
+        pytest.param(PATTERN, "null", False, id="template: null instead of an object"),
         pytest.param(PATTERN, "", False, id="template: empty line"),
-        pytest.param(PATTERN, "[" * 100_000, False, id="template: nested too deep to read"),
-        pytest.param("{ ($.a = 1) && ($.b = 2) }", '{"a": 1, "b": 2}', True, id="and: both"),
-        pytest.param("{ ($.a = 1) && ($.b = 2) }", '{"a": 1, "b": 3}', False, id="and: left only"),
-        pytest.param("{ ($.a = 1) && ($.b = 2) }", '{"b": 2}', False, id="and: left missing"),
-        pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"b": 2}', True, id="or: left missing"),
-        pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"a": 1}', True, id="or: right missing"),
-        pytest.param("{ ($.a = 1) || ($.b = 2) }", '{"a": 2, "b": 1}', False, id="or: neither"),
+        pytest.param(
+            PATTERN, "[" * 100_000, False, id="template: nested too deeply for the parser"
+        ),
+        pytest.param(
+            "{ ($.a = 1) && ($.b = 2) }", '{"a": 1, "b": 2}', True, id="and: both conditions hold"
+        ),
+        pytest.param(
+            "{ ($.a = 1) && ($.b = 2) }",
+            '{"a": 1, "b": 3}',
+            False,
+            id="and: only the left condition holds",
+        ),
+        pytest.param(
+            "{ ($.a = 1) && ($.b = 2) }", '{"b": 2}', False, id="and: the left field is missing"
+        ),
+        pytest.param(
+            "{ ($.a = 1) || ($.b = 2) }", '{"b": 2}', True, id="or: the left field is missing"
+        ),
+        pytest.param(
+            "{ ($.a = 1) || ($.b = 2) }", '{"a": 1}', True, id="or: the right field is missing"
+        ),
+        pytest.param(
+            "{ ($.a = 1) || ($.b = 2) }",
+            '{"a": 2, "b": 1}',
+            False,
+            id="or: neither condition holds",
+        ),
         pytest.param(
             "{ (($.a = 1) || ($.b = 1)) && ($.c = 1) }",
             '{"a": 1, "c": 0}',
             False,
-            id="parentheses bind first",
+            id="parentheses are evaluated first",
         ),
         pytest.param("{ $.n > 1 }", '{"n": 1.5}', True, id="greater"),
         pytest.param("{ $.n > 1 }", '{"n": 1}', False, id="not greater"),
@@ -114,33 +145,39 @@ def running(subscription: Subscription) -> Iterator[None]:
         pytest.param("{ $.n < 1 }", '{"n": 0.5}', True, id="less"),
         pytest.param("{ $.n <= 0.5 }", '{"n": 0.6}', False, id="not less or equal"),
         pytest.param("{ $.n = 1 }", '{"n": 1.0}', True, id="equal number"),
-        pytest.param("{ $.n = 1 }", '{"n": "1"}', False, id="number as text"),
-        pytest.param("{ $.n > 1 }", '{"n": "2"}', False, id="greater than a text"),
-        pytest.param("{ $.n > 1 }", "{}", False, id="greater: field missing"),
-        pytest.param('{ $.a.b = "x" }', '{"a": {"b": "x"}}', True, id="nested field"),
-        pytest.param('{ $.a.b = "x" }', '{"a": {}}', False, id="nested field missing"),
-        pytest.param('{ $.a.b = "x" }', '{"c": 1}', False, id="parent missing"),
-        pytest.param('{ $.a.b = "x" }', '{"a": "b"}', False, id="parent a text"),
-        pytest.param('{ $.a[1] = "x" }', '{"a": ["y", "x"]}', True, id="element"),
-        pytest.param('{ $.a[1] = "x" }', '{"a": ["x"]}', False, id="element missing"),
-        pytest.param('{ $.a[0] = "x" }', '{"a": {"b": "x"}}', False, id="element of an object"),
-        pytest.param('{ $[0] = "x" }', '["x"]', False, id="element of an array that is the line"),
+        pytest.param(
+            "{ $.n = 1 }", '{"n": "1"}', False, id="a number as text is not equal to the number"
+        ),
+        pytest.param("{ $.n > 1 }", '{"n": "2"}', False, id="a text is not compared as a number"),
+        pytest.param("{ $.n > 1 }", "{}", False, id="greater: the field is missing"),
+        pytest.param('{ $.a.b = "x" }', '{"a": {"b": "x"}}', True, id="a field in an inner object"),
+        pytest.param(
+            '{ $.a.b = "x" }', '{"a": {}}', False, id="a missing field in an inner object"
+        ),
+        pytest.param('{ $.a.b = "x" }', '{"c": 1}', False, id="the outer field is missing"),
+        pytest.param('{ $.a.b = "x" }', '{"a": "b"}', False, id="the outer field is a text"),
+        pytest.param('{ $.a[1] = "x" }', '{"a": ["y", "x"]}', True, id="an element of an array"),
+        pytest.param('{ $.a[1] = "x" }', '{"a": ["x"]}', False, id="a missing element of an array"),
+        pytest.param(
+            '{ $.a[0] = "x" }', '{"a": {"b": "x"}}', False, id="an object in place of the array"
+        ),
+        pytest.param('{ $[0] = "x" }', '["x"]', False, id="the line is an array"),
         pytest.param('{ $.a != "x" }', '{"a": "y"}', True, id="unequal"),
         pytest.param('{ $.a != "x" }', '{"a": "x"}', False, id="not unequal"),
     ],
 )
-def test_pattern(pattern: str, line: str, wanted: bool) -> None:
+def test_a_filter_pattern_matches_the_expected_lines(pattern: str, line: str, wanted: bool) -> None:
     assert matches(pattern, line) is wanted
 
 
-def test_ids_are_56_digits_that_grow_with_time() -> None:
+def test_an_id_has_56_digits_and_grows_with_time() -> None:
     ids = [log_event("line", 1795435200123)["id"] for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(len(each) == 56 and each.isascii() and each.isdecimal() for each in ids)
     assert max(ids) < log_event("line", 1795435200124)["id"]
 
 
-def test_line_is_stamped_now() -> None:
+def test_an_added_line_gets_the_current_time() -> None:
     events: list[dict[str, Any]] = []
     subscription = Subscription("group", PATTERN, events.append)
     before = time.time_ns() // 1_000_000
@@ -179,7 +216,9 @@ def test_everything_that_passes_is_shipped_once() -> None:
     assert len(set(shipped.ids)) == 80
 
 
-def test_batches_are_bounded_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_a_limited_size_and_keep_the_order_of_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cloudwatch, "BATCH_EVENTS", 5)
     shipped = Shipped()
     subscription = Subscription("group", PATTERN, shipped)
@@ -217,7 +256,7 @@ def test_drain_does_not_wait_for_dropped_lines() -> None:
     assert subscription.counts.dropped == 1
 
 
-def test_drain_returns_although_the_subscriber_failed() -> None:
+def test_drain_returns_after_a_failure_of_the_subscriber() -> None:
     subscription = Subscription("group", PATTERN, Shipped(failures=1))
     with running(subscription):
         subscription.put(WANTED)

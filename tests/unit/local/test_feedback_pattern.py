@@ -16,7 +16,7 @@ SCHEMA = json.loads((ROOT / "events" / "feedback.schema.json").read_text(encodin
 WIDER = "this pattern lets both pass: "
 
 
-def test_the_line_is_feedback() -> None:
+def test_the_example_line_is_valid_feedback() -> None:
     Draft202012Validator(SCHEMA).validate(json.loads(FEEDBACK))
 
 
@@ -36,7 +36,7 @@ def test_the_line_is_feedback() -> None:
         ("served now", ""),
     ],
 )
-def test_a_pattern_that_leaves_feedback_out_gets_a_wider_one(
+def test_a_wider_pattern_is_suggested_if_a_pattern_leaves_feedback_out(
     pattern: str, wider: str | None, tmp_path: Path
 ) -> None:
     line = '{"message": "served", "prediction": {"label": "a"}}'

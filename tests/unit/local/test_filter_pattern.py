@@ -16,7 +16,9 @@ WEB = '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0"
 
 
 @pytest.mark.parametrize("case", TABLE["cases"], ids=[case["pattern"] for case in TABLE["cases"]])
-def test_a_pattern_matches_the_lines_that_its_source_names(case: dict[str, Any]) -> None:
+def test_a_pattern_matches_exactly_the_lines_that_the_documentation_of_aws_names(
+    case: dict[str, Any],
+) -> None:
     pattern = parse(case["pattern"])
     assert {line: pattern.why_not(line) for line in case["passes"]} == dict.fromkeys(case["passes"])
     for line in case["fails"]:
@@ -64,7 +66,7 @@ def test_a_pattern_that_is_too_long_for_cloudwatch_is_refused() -> None:
         ("[a, ..., b = 5]", "x 6", 'b is "6", not = 5'),
     ],
 )
-def test_it_says_why_a_line_does_not_pass(pattern: str, line: str, why: str) -> None:
+def test_a_pattern_says_why_a_line_does_not_pass(pattern: str, line: str, why: str) -> None:
     assert parse(pattern).why_not(line) == why
 
 
@@ -100,7 +102,7 @@ def test_it_says_why_a_line_does_not_pass(pattern: str, line: str, why: str) -> 
         ("", None),
     ],
 )
-def test_a_space_delimited_pattern_cuts_out_fields(
+def test_a_space_delimited_pattern_extracts_fields(
     pattern: str, fields: dict[str, str] | None
 ) -> None:
     assert parse(pattern).extract(WEB) == fields
@@ -112,7 +114,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES).map("".join), st.text())
-def test_any_pattern_is_read_or_refused(pattern: str, line: str) -> None:
+def test_any_text_is_read_as_a_pattern_or_refused(pattern: str, line: str) -> None:
     try:
         read = parse(pattern)
     except PatternRefused:

@@ -29,11 +29,11 @@ FORM = "application/x-www-form-urlencoded"
         pytest.param(FORM, b"a=1", True, "YT0x", id="form"),
         pytest.param("application/octet-stream", b"\xff\0", True, "/wA=", id="bytes"),
         pytest.param(None, b"a", True, "YQ==", id="no content type"),
-        pytest.param("application/json", b"", False, None, id="JSON, no body"),
-        pytest.param(None, b"", False, None, id="nothing"),
+        pytest.param("application/json", b"", False, None, id="JSON type without a body"),
+        pytest.param(None, b"", False, None, id="neither content type nor body"),
     ],
 )
-def test_body_of_an_event(
+def test_an_event_has_the_body_as_text_or_as_base64(
     content_type: str | None,
     body: bytes,
     is_base64: bool,
@@ -50,7 +50,7 @@ def test_body_of_an_event(
     assert ("body" in event) == bool(body)
 
 
-def test_event_is_of_format_2() -> None:
+def test_an_event_has_payload_format_2() -> None:
     headers = {"x-trace": "Root=1", "user-agent": "curl"}
     event = http_event(("POST", "/a%20b"), "/a%20b?x=1&y=%C3%A4", headers, b"")
     assert (event["version"], event["routeKey"], event["rawPath"], event["rawQueryString"]) == (
@@ -83,7 +83,9 @@ def test_event_is_of_format_2() -> None:
         pytest.param("words", 200, "application/json", b'"words"', id="string"),
         pytest.param(None, 200, "application/json", b"null", id="null"),
         pytest.param([1], 200, "application/json", b"[1]", id="list"),
-        pytest.param({"statusCode": 204}, 204, "text/plain;charset=UTF-8", b"", id="status only"),
+        pytest.param(
+            {"statusCode": 204}, 204, "text/plain;charset=UTF-8", b"", id="a status without a body"
+        ),
         pytest.param(
             {"statusCode": 200, "body": "ä"},
             200,
@@ -103,14 +105,14 @@ def test_event_is_of_format_2() -> None:
             200,
             "text/plain;charset=UTF-8",
             b"/wA=",
-            id="no base64",
+            id="text that looks like base64",
         ),
         pytest.param(
             {"statusCode": 422, "headers": {"content-type": "a/b"}, "body": "{}"},
             422,
             "a/b",
             b"{}",
-            id="content type",
+            id="a content type in the header",
         ),
         pytest.param(
             {"statusCode": 200, "headers": {"Content-Type": "a/b"}, "body": "x"},
@@ -128,7 +130,9 @@ def test_event_is_of_format_2() -> None:
         ),
     ],
 )
-def test_answer_of_a_function(result: Any, status: int, content_type: str, body: bytes) -> None:
+def test_the_answer_of_a_function_becomes_an_http_response(
+    result: Any, status: int, content_type: str, body: bytes
+) -> None:
     found_status, headers, found_body = http_answer(result)
     assert (found_status, found_body) == (status, body)
     assert [value for name, value in headers.items() if name.lower() == "content-type"] == [
@@ -199,9 +203,13 @@ def raw(connection: HTTPConnection, text: str) -> bytes:
         pytest.param(
             "POST", "/predict?a=1", 200, {"method": "POST", "length": 5}, id="route with a query"
         ),
-        pytest.param("POST", "/", 404, {"message": "Not Found"}, id="no such path"),
-        pytest.param("POST", "/predict/", 404, {"message": "Not Found"}, id="slash at the end"),
-        pytest.param("GET", "/predict", 404, {"message": "Not Found"}, id="no such method"),
+        pytest.param("POST", "/", 404, {"message": "Not Found"}, id="a path without a route"),
+        pytest.param(
+            "POST", "/predict/", 404, {"message": "Not Found"}, id="a slash at the end of the path"
+        ),
+        pytest.param(
+            "GET", "/predict", 404, {"message": "Not Found"}, id="a method without a route"
+        ),
         pytest.param("DELETE", "/predict", 404, {"message": "Not Found"}, id="delete"),
         pytest.param(
             "POST", "/fail", 500, {"message": "Internal Server Error"}, id="function failed"
@@ -211,7 +219,7 @@ def raw(connection: HTTPConnection, text: str) -> bytes:
         ),
     ],
 )
-def test_request(
+def test_a_request_gets_the_answer_of_the_function_or_an_error(
     connection: HTTPConnection, method: str, path: str, status: int, body: Any
 ) -> None:
     for _ in range(2):  # the connection stays usable
@@ -222,14 +230,16 @@ def test_request(
 
 
 @pytest.mark.parametrize(("path", "status"), [("/predict", 200), ("/absent", 404)])
-def test_head_has_no_body(connection: HTTPConnection, path: str, status: int) -> None:
+def test_the_answer_to_a_head_request_has_no_body(
+    connection: HTTPConnection, path: str, status: int
+) -> None:
     answer = raw(connection, f"HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert answer.endswith(b"\r\n\r\n")
     assert b"content-length: 0\r\n" not in answer
 
 
-def test_body_of_the_largest_size_is_taken(connection: HTTPConnection) -> None:
+def test_a_body_of_the_largest_size_is_accepted(connection: HTTPConnection) -> None:
     connection.request("POST", "/predict", b"x" * MAX_BODY_BYTES, {"content-type": "text/plain"})
     response = connection.getresponse()
     assert (response.status, json.loads(response.read())["length"]) == (200, 10 * 1024 * 1024)
@@ -249,10 +259,10 @@ def test_body_of_the_largest_size_is_taken(connection: HTTPConnection) -> None:
         pytest.param("-1", 400, "Bad Request", id="negative"),
         pytest.param("1.5", 400, "Bad Request", id="a fraction"),
         pytest.param("", 400, "Bad Request", id="empty"),
-        pytest.param("²", 400, "Bad Request", id="a digit that is no number"),
+        pytest.param("²", 400, "Bad Request", id="a superscript digit"),
     ],
 )
-def test_length_that_is_refused(
+def test_a_body_of_a_wrong_or_too_large_length_is_refused(
     connection: HTTPConnection, length: str, status: int, message: str
 ) -> None:
     response = headed(connection, length)
@@ -263,18 +273,22 @@ def test_length_that_is_refused(
 
 
 @pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "x"], ids=["too large", "no number"])
-def test_end_of_a_connection_is_announced(connection: HTTPConnection, length: str) -> None:
+def test_the_gateway_announces_that_it_closes_the_connection_after_a_refusal(
+    connection: HTTPConnection, length: str
+) -> None:
     assert headed(connection, length).headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "x"], ids=["too large", "no number"])
-def test_refused_body_is_no_request(connection: HTTPConnection, length: str) -> None:
+def test_the_body_of_a_refused_request_is_not_read_as_the_next_request(
+    connection: HTTPConnection, length: str
+) -> None:
     head = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     answer = raw(connection, f"{head}Content-Length: {length}\r\n\r\n{head}\r\n")
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
+def test_the_body_of_an_answer_does_not_wait_until_the_client_has_confirmed_the_headers(
     connection: HTTPConnection,
 ) -> None:
     """An answer must not be delayed by 40 ms.
@@ -292,7 +306,7 @@ def test_answer_does_not_wait_until_the_client_has_confirmed_its_head(
     assert min(seconds[2:]) < 0.03
 
 
-def test_base64_body_arrives_whole(connection: HTTPConnection) -> None:
+def test_a_body_in_base64_arrives_whole(connection: HTTPConnection) -> None:
     body = bytes(range(256))
     connection.request("POST", "/predict", body)
     assert json.loads(connection.getresponse().read())["length"] == len(base64.b64encode(body))
@@ -305,33 +319,41 @@ OURS = "127.0.0.1:3000"
     ("headers", "status"),
     [
         pytest.param({"Host": OURS}, 200, id="a program"),
-        pytest.param({"Host": "localhost:3000"}, 200, id="a program, by name"),
-        pytest.param({"Host": "LocalHost"}, 200, id="a program, without port"),
+        pytest.param({"Host": "localhost:3000"}, 200, id="a program that uses the name localhost"),
+        pytest.param({"Host": "LocalHost"}, 200, id="a program that gives no port"),
         pytest.param({"Host": OURS, "Origin": f"http://{OURS}"}, 200, id="a page of our own"),
-        pytest.param({"Host": OURS, "Origin": "https://page.example"}, 403, id="a page's form"),
-        pytest.param({"Host": OURS, "Origin": "null"}, 403, id="a page in a sandbox, or a file"),
         pytest.param(
-            {"Host": OURS, "Origin": "http://127.0.0.1:8080"}, 403, id="a page of another port"
+            {"Host": OURS, "Origin": "https://page.example"}, 403, id="a form on a foreign page"
         ),
         pytest.param(
-            {"Host": OURS, "Origin": "http://localhost:3000"}, 403, id="a page of another name"
+            {"Host": OURS, "Origin": "null"}, 403, id="a page in a sandbox, or a local file"
+        ),
+        pytest.param(
+            {"Host": OURS, "Origin": "http://127.0.0.1:8080"},
+            403,
+            id="a page that another port serves",
+        ),
+        pytest.param(
+            {"Host": OURS, "Origin": "http://localhost:3000"},
+            403,
+            id="a page at another name of this machine",
         ),
         pytest.param(
             {"Host": "page.example:3000", "Origin": "http://page.example:3000"},
             403,
-            id="a name that resolves to this machine",
+            id="a foreign name that resolves to this machine",
         ),
+        pytest.param({"Host": "page.example"}, 403, id="the same without an origin"),
         pytest.param(
-            {"Host": "page.example"}, 403, id="a name that resolves to this machine, no origin"
+            {"Host": "127.0.0.1.page.example"}, 403, id="a foreign name that begins like ours"
         ),
-        pytest.param({"Host": "127.0.0.1.page.example"}, 403, id="a name that begins like ours"),
-        pytest.param({"Host": "127.0.0.1:3000@page.example"}, 403, id="a name after ours"),
-        pytest.param({"Host": ""}, 403, id="no name"),
-        pytest.param({}, 403, id="no host"),
+        pytest.param({"Host": "127.0.0.1:3000@page.example"}, 403, id="a foreign name after ours"),
+        pytest.param({"Host": ""}, 403, id="an empty host name"),
+        pytest.param({}, 403, id="no host header"),
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
-def test_a_page_from_elsewhere_does_not_reach_the_function(
+def test_a_request_of_a_foreign_web_page_does_not_reach_the_function(
     connection: HTTPConnection, method: str, headers: dict[str, str], status: int
 ) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -99,7 +99,7 @@ def test_a_jar_that_is_not_in_the_lock_file_is_refused(
         jars.jars("what", lock, lambda _: None)
 
 
-def test_a_lock_is_read_as_it_is_written(tmp_path: Path) -> None:
+def test_a_lock_file_that_was_written_can_be_read(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in reversed(NAMES)]
     for path in paths:
         path.write_bytes(path.name.encode())
@@ -113,7 +113,7 @@ def test_a_lock_is_read_as_it_is_written(tmp_path: Path) -> None:
     [opensearch.LOCK, *(ROOT / "tests" / "integration").glob("*.sha256")],
     ids=lambda path: path.name,
 )
-def test_the_locks_hold_digests(path: Path) -> None:
+def test_a_lock_file_has_a_digest_for_each_jar(path: Path) -> None:
     found = jars.read(path)
     assert len(found) > 80
     assert all(len(digest) == 64 and int(digest, 16) for digest in found.values())

@@ -83,7 +83,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
 @pytest.mark.parametrize(
     ("data", "policy", "answer", "batches", "given_up"),
     [
-        pytest.param("abc", HALVES, reports, ["abc"], [], id="all delivered"),
+        pytest.param("abc", HALVES, reports, ["abc"], [], id="all records are delivered"),
         pytest.param("abc", HALVES, lambda _: None, ["abc"], [], id="a null answer is a success"),
         pytest.param("abc", HALVES, lambda _: {}, ["abc"], [], id="an empty answer is a success"),
         pytest.param(
@@ -116,7 +116,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             lambda _: {"batchItemFailures": [{"id": "495"}]},
             ["ab", "ab"],
             ["ab"],
-            id="a key with a bad name is a failure of the batch",
+            id="an identifier under a wrong name is a failure of the batch",
         ),
         pytest.param(
             "abxcd",
@@ -140,10 +140,15 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             raises,
             ["abxc", "ab", "xc", "x", "x", "c"],
             ["x"],
-            id="a failure of the function halves the batch, which is no retry",
+            id="a failure of the function halves the batch, and this does not count as a retry",
         ),
         pytest.param(
-            "abx", WHOLE, raises, ["abx", "abx"], ["abx"], id="without bisect the batch stays"
+            "abx",
+            WHOLE,
+            raises,
+            ["abx", "abx"],
+            ["abx"],
+            id="without bisect the batch is not halved",
         ),
         pytest.param(
             "abx",
@@ -154,12 +159,24 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             id="without ReportBatchItemFailures an answer is a success",
         ),
         pytest.param(
-            "x", Policy(retries=0), reports, ["x"], ["x"], id="no retry: given up at once"
+            "x",
+            Policy(retries=0),
+            reports,
+            ["x"],
+            ["x"],
+            id="without retries a record is given up at once",
         ),
-        pytest.param("abcde", Policy(batch_size=3), reports, ["abc"], [], id="the batch size"),
+        pytest.param(
+            "abcde",
+            Policy(batch_size=3),
+            reports,
+            ["abc"],
+            [],
+            id="a batch has at most as many records as its setting permits",
+        ),
     ],
 )
-def test_mapping(
+def test_every_record_is_delivered_or_given_up(
     data: str, policy: Policy, answer: Answer, batches: list[str], given_up: list[str]
 ) -> None:
     found = deliver(data, policy, answer)
@@ -202,7 +219,7 @@ def test_records_that_are_too_old_are_given_up_without_an_invocation() -> None:
     assert mapping.iterator_age() == mapping.waiting() == 0
 
 
-def test_without_limits_records_wait_for_the_end_of_an_outage() -> None:
+def test_if_retries_and_age_have_no_limit_records_wait_for_the_end_of_an_outage() -> None:
     tries = iter(range(1000))
     away: Answer = lambda _: 0 if next(tries) < 50 else None  # noqa: E731
     kept: list[str] = []
@@ -220,7 +237,7 @@ def test_without_limits_records_wait_for_the_end_of_an_outage() -> None:
     assert (mapping.waiting(), kept, len(function.batches)) == (0, [], 51)
 
 
-def test_a_batch_is_no_larger_than_an_event_of_lambda() -> None:
+def test_a_batch_is_not_larger_than_lambdas_limit_for_an_event() -> None:
     stream, function = Stream(), Function(lambda _: None)
     mapping = Mapping(stream, function)
     for _ in range(3):
@@ -250,7 +267,7 @@ def test_every_shard_is_read_in_order_by_a_thread_of_its_own() -> None:
     assert all(numbers == sorted(numbers) for numbers in seen.values())
 
 
-def test_first_of_several_reports_counts() -> None:
+def test_of_several_records_that_are_reported_as_failed_the_first_decides() -> None:
     stream = Stream()
     numbers = [stream.put_data("a") for _ in range(4)]
     answer = {"batchItemFailures": [{"itemIdentifier": numbers[each]} for each in (3, 1)]}

@@ -156,7 +156,7 @@ JSON = st.recursive(
 
 
 @given(st.text() | JSON.map(json.dumps))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_as_lines_or_refused(text: str) -> None:
     try:
         found: list[Any] = read(text)
     except UserError:

@@ -40,7 +40,7 @@ def fail(_event: dict[str, Any]) -> Any:
     ],
     ids=["nothing", "all arrived", "one", "three"],
 )
-def test_records_that_did_not_arrive_are_named(
+def test_records_that_did_not_arrive_are_counted_in_a_message(
     lines: list[str], ship: Callable[[dict[str, Any]], object], said: list[str]
 ) -> None:
     subscription, heard = Subscription("a-group", PATTERN, ship), list[str]()
@@ -52,14 +52,14 @@ def test_records_that_did_not_arrive_are_named(
     assert heard == said
 
 
-def test_a_failure_of_a_function_is_noted_and_raised() -> None:
+def test_a_failure_of_a_function_is_added_to_the_list_and_raised() -> None:
     failures: list[str] = []
     with pytest.raises(FunctionFailed):
         stack._noting(fail, "POST /predict: InferenceFunction", failures)({})
     assert failures == ["POST /predict: InferenceFunction: ImportError: no module"]
 
 
-def test_a_log_is_private_and_starts_empty(tmp_path: Path) -> None:
+def test_a_log_file_is_private_and_starts_empty(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.log"
     for line in ("first", "second \ud800"):
         with stack._log(path) as keep:
@@ -107,7 +107,7 @@ def test_a_taken_port_is_reported_with_the_process_that_listens_there(
         pytest.param(
             {"API_PORT": "", "OPENSEARCH_PORT": "", "OPENSEARCH_URL": ""},
             Settings(3000, 9200),
-            id="empty is unset",
+            id="an empty variable counts as unset",
         ),
         pytest.param(
             {"API_PORT": "8080", "OPENSEARCH_PORT": "9210"}, Settings(8080, 9210), id="ports"
@@ -115,19 +115,21 @@ def test_a_taken_port_is_reported_with_the_process_that_listens_there(
         pytest.param(
             {"API_PORT": "1024", "OPENSEARCH_PORT": "9299"},
             Settings(1024, 9299),
-            id="first and last port",
+            id="the lowest and the highest port",
         ),
         pytest.param(
             {"OPENSEARCH_URL": "http://a:9200/"},
             Settings(3000, 9200, "http://a:9200"),
-            id="server that is there",
+            id="a server that already runs",
         ),
         pytest.param(
             {"API_PORT": "3001", "PAGE_PORT": "3000"},
             Settings(3001, 9200, page_port=3000),
             id="the page's port",
         ),
-        pytest.param({"LOG_TEXT": "false"}, Settings(3000, 9200, None, "false"), id="no text"),
+        pytest.param(
+            {"LOG_TEXT": "false"}, Settings(3000, 9200, None, "false"), id="no text in the log"
+        ),
         pytest.param(
             {"KEEP": "/nowhere/kept"},
             Settings(3000, 9200, keep="/nowhere/kept"),
@@ -136,7 +138,9 @@ def test_a_taken_port_is_reported_with_the_process_that_listens_there(
         pytest.param({"PORT": "1", "HOME": "/root"}, Settings(3000, 9200), id="other variables"),
     ],
 )
-def test_settings(environment: dict[str, str], settings: Settings) -> None:
+def test_environment_variables_are_read_as_settings(
+    environment: dict[str, str], settings: Settings
+) -> None:
     assert Settings.of(environment) == settings
 
 

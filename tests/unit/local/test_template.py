@@ -64,7 +64,7 @@ Resources:
 """
 
 
-def test_template_is_read() -> None:
+def test_functions_routes_and_subscriptions_are_read_from_our_template() -> None:
     shipping = {
         "STACK": "local",
         "RECORD_LOG_GROUPS": "InferenceLogGroup",
@@ -129,7 +129,7 @@ def test_template_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["InferenceFunction", "ShipperFunction", "ReplayFunction"])
-def test_handlers_of_the_template_exist(name: str) -> None:
+def test_the_handler_of_each_function_in_the_template_exists(name: str) -> None:
     function = read().functions[name]
     module, _, attribute = function.handler.rpartition(".")
     assert f"def {attribute}(" in (function.code / Path(*module.split("."))).with_suffix(
@@ -137,7 +137,7 @@ def test_handlers_of_the_template_exist(name: str) -> None:
     ).read_text(encoding="utf-8")
 
 
-def test_another_template_is_read(tmp_path: Path) -> None:
+def test_functions_routes_and_subscriptions_are_read_from_another_template(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text(SMALL, encoding="utf-8")
     found = read(path)

@@ -24,7 +24,7 @@ def shown(part: RenderableType, width: int = 200) -> str:
 
 
 @pytest.mark.parametrize("text", ["see [1] and [/]", "a [bold]word[/bold]", "[red]"])
-def test_text_is_shown_as_it_is(text: str) -> None:
+def test_brackets_in_a_text_are_not_read_as_markup(text: str) -> None:
     prediction = {"label": "first", "score": 0.5}
     assert text in shown(
         terminal_view.answers(
@@ -42,7 +42,7 @@ def test_text_is_shown_as_it_is(text: str) -> None:
     assert text in terminal_view.line({"text": text, "prediction": prediction}, NOON)
 
 
-def test_a_text_cannot_steer_the_terminal() -> None:
+def test_a_text_cannot_control_the_terminal() -> None:
     text = "clear\x1b[2J and\x9b31m red"
     assert terminal_view.line({"text": text}, NOON).endswith(
         "clear\N{REPLACEMENT CHARACTER}[2J and\N{REPLACEMENT CHARACTER}31m red"
@@ -84,7 +84,7 @@ def test_a_refused_request_is_shown_with_its_reason() -> None:
         ("2025-11-23T12:00:00.123Z", "2025-11-23 12:00"),
     ],
 )
-def test_a_time_of_another_day_has_its_date(moment: str, time: str) -> None:
+def test_a_time_of_another_day_is_shown_with_its_date(moment: str, time: str) -> None:
     assert terminal_view.line({"@timestamp": moment}, NOON).split("  ")[0] == time
     assert f" {time} " in shown(
         terminal_view.documents(
@@ -115,7 +115,7 @@ SHAPES: list[Any] = [
 
 
 @pytest.mark.parametrize("found", SHAPES, ids=str)
-def test_a_document_of_any_shape_is_shown(found: Any) -> None:
+def test_a_document_with_unexpected_types_is_shown(found: Any) -> None:
     hit = {"_index": "cwl-1", "_source": found}
     assert (
         len(
@@ -155,7 +155,7 @@ names = st.sampled_from(["@timestamp", "text", "prediction", "error", "input", "
 
 
 @given(st.dictionaries(names, json_values), st.integers(10, 200))
-def test_no_document_steers_the_terminal_or_ends_the_view(
+def test_no_document_controls_the_terminal_or_ends_the_view(
     found: dict[str, Any], width: int
 ) -> None:
     hit = {"_source": found}
@@ -167,7 +167,7 @@ def test_no_document_steers_the_terminal_or_ends_the_view(
         assert all(each.isprintable() or each == "\n" for each in page)
 
 
-def test_every_field_is_made_plain() -> None:
+def test_control_characters_are_removed_from_every_field() -> None:
     evil = "\x1b[2J\x9b31m\r\u202e\ud800"
     found = {
         "@timestamp": f"T{evil}",
@@ -237,7 +237,7 @@ def test_a_long_text_stays_on_its_line(width: int) -> None:
     assert "second" in lines[4]
 
 
-def test_the_chart_is_in_proportion() -> None:
+def test_the_bars_of_the_chart_are_in_proportion_to_the_counts() -> None:
     bars = [
         line.count("\u2588")
         for line in shown(terminal_view.chart({"first": 8, "second": 2})).splitlines()
@@ -246,7 +246,7 @@ def test_the_chart_is_in_proportion() -> None:
     assert shown(terminal_view.chart({})).strip() == "Live predictions by label"
 
 
-def test_the_filter_is_one_sentence() -> None:
+def test_the_counts_of_the_filter_are_one_sentence() -> None:
     assert (
         terminal_view.filtered(Filtered(seen=5, passed=2), "{ $.a = 1 }")
         == "log lines: 5 seen, 2 passed, 3 dropped by { $.a = 1 }"
@@ -285,7 +285,7 @@ def hostile(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "answer", [{}, {"hits": {"total": {"value": 0}, "hits": []}}], ids=["no shard yet", "no index"]
 )
-def test_panels_without_documents_are_a_dash(answer: dict[str, Any]) -> None:
+def test_a_panel_without_documents_is_shown_as_a_dash(answer: dict[str, Any]) -> None:
     lines = shown(charts.panels(lambda _: answer, NOON)).splitlines()
     assert lines[0] == "Live traffic of the last 15 minutes, 30 s a column"
     assert [line.rstrip()[-1] for line in lines[1:]] == ["-"] * len(charts.DRAWN)
@@ -301,7 +301,7 @@ def test_panels_show_names_as_plain_text_and_a_missing_value_as_a_dash() -> None
     assert latency.split()[-1] == "-"
 
 
-def test_a_latency_that_no_record_has_is_a_dash() -> None:
+def test_a_latency_that_no_record_has_is_shown_as_a_dash() -> None:
     span = (NOON - charts.SHOWN, NOON)
     before, last = NOON - timedelta(minutes=2), NOON - timedelta(minutes=1)
     assert charts.DRAWN["latency"]([(last, None, None, None)], span) == []
@@ -311,7 +311,7 @@ def test_a_latency_that_no_record_has_is_a_dash() -> None:
     assert [figure for _, _, figure in lines] == ["0.0", "2.0", "4.0"]
 
 
-def test_every_panel_asks_for_the_last_quarter_of_an_hour() -> None:
+def test_every_panel_searches_the_last_quarter_of_an_hour() -> None:
     asked: list[dict[str, Any]] = []
 
     def search(body: dict[str, Any]) -> dict[str, Any]:
