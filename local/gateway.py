@@ -108,7 +108,7 @@ def server(port: int, handler: type[Handler]) -> ThreadingHTTPServer:
 
 
 def refused(headers: Message) -> Own | None:
-    """Return the answer to a request whose headers are reason enough to refuse it, or None."""
+    """Return the answer if the headers are a reason to refuse the request, otherwise None."""
     length = headers.get("content-length", "0")
     if foreign(headers.get_all("host", []), headers.get_all("origin", [])):
         return FOREIGN

@@ -37,9 +37,10 @@ PATTERN: Final = "cwl-*"  # the indices of the local stack
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
 # Disk watermarks are off: on a nearly full disk, they would prevent OpenSearch from creating or
-# writing an index. CORS is on, for an origin that cannot exist. A web page in a browser of this
-# machine can send requests here without a preflight request. With CORS, OpenSearch answers 403 to
-# each request with a foreign `Origin`. Without CORS, it would carry out such requests.
+# writing an index. CORS is on, because a web page in a browser of this machine can send requests
+# here without a preflight request. With CORS, OpenSearch answers 403 to each request whose `Origin`
+# is not the permitted one, and the permitted origin cannot exist. Without CORS, OpenSearch would
+# carry out such requests.
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"

@@ -38,8 +38,8 @@ from installer.settings import Settings
 
 # The physical id that installers used when a domain could hold only one stack.
 FORMER: Final = NAME
-# The physical id after a failed creation. CloudFormation then asks for the deletion of this id. Such
-# a deletion removes nothing, because everything in the domain may be older than the creation.
+# The physical id after a failed creation. CloudFormation then sends a deletion of this id. Such a
+# deletion removes nothing, because everything in the domain may be older than the creation.
 NOTHING: Final = f"{NAME}-failed"
 ANSWER_SECONDS: Final = 16.0  # the time that is reserved for sending the answer
 WAIT_SECONDS: Final = 60.0  # time to wait for a domain that is starting
@@ -151,7 +151,7 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     """Remove the stack's saved objects. Raises `UserError`.
 
     If the stack itself is deleted, its roles and their mapping are removed too. Template and policy
-    stay, because the prefix's indices stay. No stack owns them then.
+    stay, because the prefix's indices stay. Then no stack owns template and policy.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(

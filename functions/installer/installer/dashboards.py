@@ -184,7 +184,7 @@ class Dashboards:
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
-        """Return the title of each page and its address below the base path; `FIRST` is first."""
+        """Return the title of each page, and its address below the base path; `FIRST` is first."""
         tenant = (
             "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
         )

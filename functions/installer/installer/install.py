@@ -208,10 +208,10 @@ def remove(
 ) -> Kept:
     """Remove the installed parts, but never an index or a document. Raises `UserError`.
 
-    Without `overwrite`, objects that somebody changed by hand stay. Without `force`, objects that
-    somebody else's dashboard shows stay. Index template and retention policy stay if `shared` is
-    false, or if another stack uses the prefix. No stack owns them then, until the next stack
-    installs.
+    Without `overwrite`, an object stays if somebody changed it by hand. Without `force`, an object
+    stays if another dashboard shows it. Index template and retention policy stay if `shared` is
+    false, or if another stack uses the prefix. Then no stack owns template and policy, until the
+    next stack installs.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
