@@ -115,8 +115,8 @@ class Server:
             )
         if isinstance(problem, requests.Timeout):
             return (
-                f"{where} does not answer: check the address, the network, "
-                "and that this machine's address is let through"
+                f"{where} does not answer: check the address and the network, "
+                "and whether the server permits requests from this machine"
             )
         return f"{where} cannot be reached: check the address, and that the server runs"
 
