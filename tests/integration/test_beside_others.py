@@ -173,7 +173,10 @@ def test_the_creation_and_deletion_of_a_second_stack_do_not_change_the_first_sta
 def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     shared_domain: tuple[str, str, Domain],
 ) -> None:
-    """The function that the console generates wrote the documents; OpenSearch guesses a mapping."""
+    """The other team uses the function that the console generates, and no index template.
+
+    So OpenSearch guesses the mapping of its indices.
+    """
     url, front, domain = shared_domain
     now = datetime.now(UTC)
     index = f"cwl-{now:%Y.%m.%d}"
@@ -262,7 +265,7 @@ def test_an_upgrade_keeps_the_parts_of_the_former_version(
     assert (answer.status, answer.reason) == ("SUCCESS", "everything is installed")
     links = {name: link.replace(front, "") for name, link in answer.data.items()}
     former = dict(FORMER["links"])
-    # In the former version, the link to this dashboard showed the last 15 minutes.
+    # The link to this dashboard shows 24 hours. In the former version, it showed 15 minutes.
     former["PredictionsUrl"] = former["PredictionsUrl"].replace("now-15m", "now-24h")
     assert links.keys() - former.keys() == NEW_LINKS
     assert links.items() >= former.items()

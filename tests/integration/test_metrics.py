@@ -106,7 +106,7 @@ def emitted(  # noqa: PLR0917  fixtures
     event = subscription_event(fresh, "test", filters=(RECORD_FILTER,))
     shipper = built / "ShipperFunction"
     run("ShipperFunction", event, shipper)
-    # excludes one line; the other lines are duplicates
+    # the shipper excludes one of the lines; the others are duplicates
     run("ShipperFunction", event, shipper, EXCLUDE="text")
     with pytest.raises(FunctionFailed, match="NotDelivered"):
         run("ShipperFunction", event, shipper, OPENSEARCH_URL="http://127.0.0.1:9", timeout=6)

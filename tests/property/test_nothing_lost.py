@@ -1,4 +1,7 @@
-"""Whatever the server does, each line is finally in the index, exactly once. Counts are right."""
+"""Tests that each line is in the index exactly once in the end, whatever the server does.
+
+The counts in the metrics must be right, too.
+"""
 
 from __future__ import annotations
 
@@ -228,7 +231,7 @@ def bare_size(event: Event) -> int:
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
 
-# --- the way
+# --- the way of a payload
 
 
 class Failures(logging.Filter):

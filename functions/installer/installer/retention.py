@@ -116,7 +116,8 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
         if name in names:
             if not age:
                 raise UserError(
-                    f"somebody changed the states of the {name}: give --retention-days to replace it"
+                    f"somebody changed the states of the {name}: "
+                    "give --retention-days to replace it"
                 )
             version = (
                 {"if_seq_no": there["_seq_no"], "if_primary_term": there["_primary_term"]}
