@@ -144,7 +144,8 @@ def call(
 ) -> Answer:
     """Return the answer to one request.
 
-    It is the function's answer, or the gateway's own if no route matches or the function fails.
+    If a route matches and its function succeeds, this is the function's answer. Otherwise it is an
+    answer of the gateway itself.
     """
     route = (method, urlsplit(target).path)
     if route not in routes:

@@ -83,7 +83,7 @@ def _with_feedback(pattern: str) -> str:
     except UserError:
         passes = False
     if passes and (inner.startswith("{") or re.fullmatch(r"\w+", inner)):
-        return f"this pattern lets both pass: {wider}"
+        return f"this pattern lets your lines and feedback pass: {wider}"
     return "send feedback by POST /feedback or python -m monitor feedback, or give another pattern"
 
 

@@ -105,7 +105,7 @@ class Settings:
 class Stack:
     """A running stack: its addresses, functions and subscription.
 
-    `dead_letters` is the bucket of undelivered payloads: their contents by key. The bucket exists
+    `dead_letters` imitates the bucket of undelivered payloads: it maps keys to contents. It exists
     only in memory, because nothing replays the payloads. `logs` is the folder of the functions'
     logs, which are kept until another stack starts at the same port. `failures` lists the errors of
     API requests whose function failed.
@@ -121,12 +121,12 @@ class Stack:
     failures: list[str] = field(default_factory=list)
 
     def search(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        """Search the documents of `cwl-*`; an empty list while there is no index."""
+        """Return the documents of `cwl-*` that `query` finds: none while there is no index."""
         hits: list[dict[str, Any]] = self.answer(query).get("hits", {}).get("hits", [])
         return hits
 
     def answer(self, query: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a search of all our indices; empty until an index is ready."""
+        """Return the answer to a search of `cwl-*`. It is empty until an index is ready."""
         url = f"{self.opensearch_url}/{opensearch.PATTERN}/_search"
         answer = requests.post(url, json=query, params={"ignore_unavailable": "true"}, timeout=10)
         # an index that was just created has no active shard yet

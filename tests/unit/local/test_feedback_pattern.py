@@ -13,7 +13,7 @@ from local.ship_lines import FEEDBACK, try_pattern
 from tools.root import ROOT
 
 SCHEMA = json.loads((ROOT / "events" / "feedback.schema.json").read_text(encoding="utf-8"))
-WIDER = "this pattern lets both pass: "
+WIDER = "this pattern lets your lines and feedback pass: "
 
 
 def test_the_example_line_is_valid_feedback() -> None:
