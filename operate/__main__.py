@@ -67,7 +67,7 @@ from tools.printable import plain
 
 PAYLOAD_SECONDS: Final = 60.0  # the most that the delivery of one payload may take
 RATE: Final = 2000.0  # lines per second
-# The mode adaptive slows requests down, because FilterLogEvents accepts only a few a second.
+# FilterLogEvents accepts only a few requests a second. The mode "adaptive" waits between requests.
 RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 REPLAY: Final = """\
@@ -77,14 +77,14 @@ reason in its metadata; --prefix poison/ tries the letters there again. Every ot
 where it is. The exit code is 1 if letters stay or were moved to poison/. With --dry-run, the exit
 code is 1 if there are letters."""
 BACKFILL: Final = """\
-Reads lines that CloudWatch never delivered from the log group, and ships them. CloudWatch delivers
-no lines while the subscription is disabled, or if its deliveries expire. A second backfill changes
-nothing, because a document's id is the id of its log event. AWS does not promise that a line has
-the same id here as in a delivery, although in all samples seen both ids have the same structure. So
-if the index has documents between --from and --to, some ids are compared first, and nothing is sent
-if they differ. --dry-run compares ids too, and counts the lines to send. A backfill cannot recover
-lines past the log group's retention, the fields that a space-delimited pattern cuts out of a line,
-or the output of a log transformer."""
+Ships lines that CloudWatch never delivered. The lines are read from the log group. CloudWatch
+delivers no lines while the subscription is disabled, or if its deliveries expire. A second backfill
+changes nothing, because a document's id is the id of its log event. AWS does not promise that a
+line has the same id here as in a delivery, although in all samples seen both ids have the same
+structure. So if the index has documents between --from and --to, some ids are compared first, and
+nothing is sent if they differ. --dry-run compares ids too, and counts the lines to send. A backfill
+cannot recover lines past the log group's retention, the fields that a space-delimited pattern cuts
+out of a line, or the output of a log transformer."""
 RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
@@ -391,7 +391,7 @@ def _choose_profile(profile: str | None) -> None:
     """Use an AWS profile in this process.
 
     The profile is set as an environment variable, so that requests to OpenSearch are signed with it
-    too. Keys in the environment would be used before the profile, so they are removed.
+    too. AWS keys in the environment would be used instead of the profile, so they are removed.
     """
     if profile:
         os.environ["AWS_PROFILE"] = profile

@@ -26,7 +26,7 @@ from shipper.deliver import Outcome
 from shipper.json_text import quoted
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
-# A backfill stops when the server accepted nothing from this number of payloads in a row.
+# A backfill stops if this many payloads in a row fail as a whole: the server accepted no line.
 MOST_CONSECUTIVE_FAILURES: Final = 3
 # Settings of a subscription that select lines in other ways than the pattern.
 MORE_THAN_PATTERN: Final = ("applyOnTransformedLogs", "fieldSelectionCriteria")
@@ -41,7 +41,8 @@ class LogGroupUnknown(Exception):
 class PatternUnknown(Exception):
     """The pattern that selects the lines cannot be read from the log group's subscription.
 
-    The log group has no subscription, or several, or one that does not select by pattern alone.
+    The log group has no subscription, or it has several, or its subscription selects lines by more
+    than the pattern.
     """
 
 

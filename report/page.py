@@ -272,8 +272,9 @@ def _signals(view: View) -> list[Signal]:
 def _usual(view: View) -> dict[str, float]:
     """Return the usual values that the monitor logged.
 
-    A key is the name of a field, or `label ` followed by a label. If there are several streams, no
-    value is returned, because the page shows the mean of all streams.
+    A key is the name of a field, or `label ` followed by a label. The page shows the mean of all
+    streams (a stream is one model in one log group), and the monitor logs a usual value for each
+    stream. So if there are several streams, no value is returned.
     """
     found: dict[str, float] = {}
     if len({one.stream for one in view.drifts}) > 1:
@@ -295,7 +296,7 @@ def _short(text: object, limit: int = NAME) -> str:
 
 
 def _input(one: Example) -> str:
-    """Return the text of an input, or its length and its hash or id if the log has no text."""
+    """Return the text of an input. If the log has no text, return its length and its hash or id."""
     if one.text is not None:
         return _short(one.text, TEXT)
     chars = "" if one.chars is None else f"{one.chars} characters, "

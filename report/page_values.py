@@ -119,10 +119,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A signal of a window.
+    """A signal of a window: a comparison of one property of the predictions with the baseline.
 
-    `value` is the present value of the part that moved most, and `expected` is its usual value. The
-    signal is unusual if `p` is below `limit` and `effect` is at least `floor`.
+    `part` is the part of the property that moved most, for instance one label. `value` is the
+    present value of this part, and `expected` is its usual value. The signal is unusual if `p` is
+    below `limit` and `effect` is at least `floor`.
     """
 
     stream: str

@@ -221,7 +221,7 @@ def subject(drift: Drift) -> str:
         case "flags":
             return f"The share of inputs with {drift.part}"
         case "duplicates":
-            return f"The share by which the text {drift.part} exceeds its usual share"
+            return f"The increase of the share of the text with hash {drift.part}"
         case _:
             return f"The share of predictions with {part(drift.signal)} in {drift.part}"
 

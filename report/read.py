@@ -267,7 +267,7 @@ def _refusals(search: Search, shown: Span, filters: _Filters) -> Refusals:
 
 
 def _distinct(search: Search, filters: _Filters, field: str, order: str) -> tuple[Example, ...]:
-    """Return the first predictions in the order of a field, with each text once.
+    """Return the first predictions in the order of a field, but only one for each text.
 
     Two predictions have the same text if their hashes are equal, or if they have no hash and their
     texts are equal.

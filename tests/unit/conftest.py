@@ -99,8 +99,8 @@ class Request:
 class Answer:
     """The answer to a whole request.
 
-    With `lost`, the server indexes the documents, but the client gets no answer. `delay` is in
-    seconds, and the end of the test ends it.
+    With `lost`, the server indexes the documents, but the client gets no answer. The answer comes
+    after `delay` seconds, or at the end of the test if that is earlier.
     """
 
     status: int
@@ -150,9 +150,9 @@ class Bulk:
     `answers` has the answers to the first requests, and `always` is the answer to all later ones.
     None stands for the server's usual answer.
 
-    A key of `refuse` and `scripts` is a document id. `refuse` has the refusal of a document.
-    `scripts` has the refusals of its first attempts, where None accepts the document. A body of
-    more than `limit` bytes is too large.
+    The keys of `refuse` and `scripts` are document ids. A document in `refuse` is always refused.
+    For a document in `scripts`, the list has the result of each of its first attempts: a refusal,
+    or None if the document is accepted. A body of more than `limit` bytes is too large.
     """
 
     url: str = ""
@@ -180,7 +180,7 @@ class Bulk:
         self.always = self.limit = None
 
     def answer(self, request: Request) -> Answer:
-        # the shipper asks whether there are documents of the console's function
+        # The shipper asks how many documents come from the function that the AWS console generates.
         if urlsplit(request.target).path.endswith("/_count"):
             return as_json(200, {"count": self.counted})
         self.requests.append(request)
@@ -302,7 +302,8 @@ def _filtered(value: Any, paths: list[list[str]]) -> Any:
 class Clock:
     """A clock that advances only in `sleep`.
 
-    `pauses` has each pause in seconds, and `bounds` has the bounds between which `chance` chose it.
+    `pauses` has the length of each pause in seconds. `bounds` has the two bounds between which
+    `chance` chose this length.
     """
 
     now: float = 1000.0

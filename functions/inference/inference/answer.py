@@ -44,7 +44,10 @@ def answer(
 
 
 def _input(prediction: Prediction) -> dict[str, Any]:
-    """Return the values that a canary compares in addition to label and score."""
+    """Return the values that a canary compares in addition to label and score.
+
+    A canary asks test sentences with known answers.
+    """
     return {
         "tokens": prediction.tokens,
         "truncated": prediction.truncated,

@@ -73,7 +73,10 @@ def keyed_hash(text: str, key: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """Return a letter's script, with which its Unicode name begins; or `MARK` or `NO_LETTER`."""
+    """Return the script of a letter: the first word of its Unicode name.
+
+    For other characters, return `MARK` or `NO_LETTER`.
+    """
     # Marks are part of letters in most scripts of India. Unicode counts the variation selectors of
     # emoji as marks too, but they are not part of letters.
     category = unicodedata.category(character)

@@ -29,7 +29,8 @@ class Prediction:
     the model saw only the first word pieces.
 
     `signature` describes the text in eight small whole numbers, which the model's profile defines.
-    `novelty` is the logarithm of the signature's Mahalanobis distance from the profile's reference.
+    `novelty` tells how unlike this signature is to the signatures of the profile's reference texts:
+    it is the logarithm of the Mahalanobis distance.
     `surprisal` is in bits per pair of neighbouring word pieces. `latency_ms` is the time for
     tokenising the text and running the model.
     """
@@ -64,7 +65,8 @@ class Classifier:
                 f"{path} cannot be read as a tokenizer ({problem}): {AGAIN}."
             ) from None
         self._tokenizer.no_padding()
-        # `shortened` cuts a long text, not the tokenizer, so that the text's whole length is known.
+        # A long text is cut by `shortened` and not by the tokenizer, so that the whole length is
+        # known.
         self._tokenizer.no_truncation()
         # "[SEP]" or "[UNK]" in a text is ordinary text, not a special token.
         self._tokenizer.encode_special_tokens = True

@@ -54,7 +54,8 @@ record_log = RecordLog(
     usual=classifier.usual,
     key=HASH_KEY,
     log_text=LOG_TEXT == "true",
-    # If the text is logged, its signals (such as the novelty) reveal nothing more.
+    # The signals (such as the novelty) help to guess a text. If the text itself is logged, they
+    # reveal nothing more.
     log_signals="true" in {LOG_TEXT, LOG_SIGNALS},
     memory_mb=int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
 )

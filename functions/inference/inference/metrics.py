@@ -12,7 +12,7 @@ from inference.json_line import encode
 
 NAMESPACE: Final = "PredictionMonitor"
 UNITS: Final = {
-    "PredictionLatency": "Milliseconds",  # one value per prediction
+    "PredictionLatency": "Milliseconds",  # has one value per prediction
     "MemoryUtilization": "Percent",
     "RefusedRequests": "Count",
     "PredictionFailures": "Count",

@@ -42,7 +42,8 @@ class Problem(Exception):
         self.field = field
         self.error_type = error_type
         self.status = int(STATUS[kind])
-        self.traffic = "live"  # replaced if the body can be read and has another value
+        # If the request names another kind of traffic, this value is replaced later.
+        self.traffic = "live"
 
 
 class Refused(Problem):

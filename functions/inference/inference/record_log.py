@@ -52,7 +52,7 @@ class RecordLog:
         self._log_text = log_text
         self._log_signals = log_signals
         self._memory_mb = memory_mb
-        self._lost = 0  # failures to write that no line of metrics has reported yet
+        self._lost = 0  # lost records that are not yet counted in a line of metrics
 
     def predictions(
         self, request: Request, predictions: Sequence[Prediction], ids: Sequence[str]
@@ -89,8 +89,8 @@ class RecordLog:
     def feedback(self, several: Sequence[Mapping[str, str]]) -> None:
         """Write one record per label, and the metric. Raises `FeedbackFailed`.
 
-        If some of the records were written before a failure, and the labels are sent again, each
-        label still counts once.
+        After a failure, the caller sends all labels again. A label whose record was already written
+        still counts once.
         """
         try:
             for one in several:
@@ -103,7 +103,8 @@ class RecordLog:
     def feedback_problem(self, problem: Problem) -> None:
         """Count a request whose feedback is refused, without a record.
 
-        The API's access log names the caller, and the API itself counts answers with status 500.
+        No record is needed: the API's access log names the caller. Answers with status 500 are not
+        counted here, because the API counts them itself.
         """
         self._write_metrics({"FeedbackRefused": 1} if problem.status < 500 else {})
 

@@ -11,8 +11,9 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from inference.json_line import encode
 
-# The only keys of Powertools that a line has. CloudWatch already has the others: the time of the
-# event, the function's log group and log stream, and its memory (in the REPORT line).
+# Of the keys that Powertools can write, a line has only these. CloudWatch already has the others:
+# the time of the event, the function's log group and log stream, and its memory (in the REPORT
+# line).
 INVOCATION: Final = ("cold_start", "function_request_id", "correlation_id")
 
 
@@ -33,7 +34,7 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
     The logging module would print the exception with the text of the line, and continue.
     """
 
-    # the base class chose the name
+    # The base class has a method of this name.
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
         """Raise the exception that is being handled."""
         raise  # noqa: PLE0704  `emit` calls this method inside its `except`

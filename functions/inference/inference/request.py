@@ -118,7 +118,7 @@ def _json(text: str) -> Any:
 
 
 def _no_number(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python's parser accepts by default although JSON does not."""
+    """Refuse NaN and Infinity, which Python's parser accepts although they are not JSON."""
     raise Refused("body-not-json", f"The body is not JSON: JSON has no {name}.")
 
 

@@ -101,8 +101,8 @@ def _login(
 ) -> Login | None:
     """Return the login, or None if no user is named.
 
-    `named` and `secret` are the user and the password in the address. If one of them is empty,
-    `user` or `password` is used instead.
+    `named` and `secret` are the user and the password in the address. An empty `named` is replaced
+    by `user`, and an empty `secret` by `password`.
     """
     if secret and not named:
         raise ValueError(

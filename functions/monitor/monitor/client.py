@@ -18,16 +18,17 @@ from .timed_exchange import Connection
 
 # The region in a domain's address. It may differ from the function's region.
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
-LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes; many times the size of an answer to a full chunk
+# The most bytes of an answer. The answer to the largest request is many times shorter.
+LONGEST_ANSWER: Final = 64 * 1024 * 1024
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
-# opensearch-py logs a warning with a traceback for each failed request. That would be a repetition:
-# the outcome already holds each failure and its reason.
+# opensearch-py logs a warning with a traceback for each failed request. The warning is not needed:
+# the caller gets each failure with its reason, and reports both.
 logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 
 class Keys(NamedTuple):
-    """AWS credentials, with the same names as in botocore."""
+    """AWS credentials. The fields have the names that botocore uses."""
 
     access_key: str
     secret_key: str
@@ -47,7 +48,7 @@ def connect(
     because a domain with its own users accepts a login or a signature, but never both. If the
     address has no login, the login is `user` with the password in `OPENSEARCH_PASSWORD` of
     `environment`. Raises `ValueError` if the address cannot be used, or if AWS credentials are
-    needed but not found. The connection does not retry: the caller decides about retries.
+    needed but not found. The connection sends each request once: the caller decides about retries.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"

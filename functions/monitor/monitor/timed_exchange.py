@@ -24,7 +24,8 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-# The exchange is cut this long after the time-out of the requests library, whose errors say more.
+# The time-out of the requests library should end an exchange first, because its error says more. So
+# the exchange is cut this long after that time-out.
 GRACE_SECONDS: Final = 0.25
 BLOCK: Final = 64 * 1024
 
@@ -100,7 +101,7 @@ class Connection(RequestsHttpConnection):
                 raise requests.exceptions.ContentDecodingError(
                     f"an answer of more than {self.longest_answer} bytes"
                 )
-        # the requests library keeps an answer that has been read in this attribute
+        # The requests library keeps the content of an answer in this attribute.
         response._content = bytes(content)  # noqa: SLF001
 
 

@@ -71,7 +71,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
 
 
 def reason(problem: TransportError | BotoCoreError | ClientError) -> str:
-    """Return one sentence about a failure and its remedy. The sentence quotes no server."""
+    """Return one sentence about a failure and its remedy. It quotes no text from the server."""
     if isinstance(problem, ClientError):
         code = problem.response["Error"]["Code"]
         return (

@@ -32,9 +32,10 @@ PARAMS: Final = {
 }
 # For these statuses the connection returns the answer instead of raising an exception.
 ANY_STATUS: Final = range(300, 600)
-ALL_CREATED: Final = '{"items":[%s]}'  # the answer with PARAMS if all documents were created
+ALL_CREATED: Final = '{"items":[%s]}'  # the short answer if all documents were created
 CREATED: Final = '{"create":{"status":201}}'
-CONNECT_SECONDS: Final = 3.0  # for each address of the server; a server may have several addresses
+# The time limit of a connection to one IP address of the server, which may have several addresses.
+CONNECT_SECONDS: Final = 3.0
 UNREADABLE: Final = "the server's answer cannot be read"
 
 # The parts of the server's reasons that name a field or a limit. The reason itself is never shown,
@@ -74,7 +75,8 @@ UNSIGNED: Final = (
     "(NAME.REGION.es.amazonaws.com) are signed: "
     "set OPENSEARCH_URL to that address instead of a custom endpoint"
 )
-HINTS: Final = {  # by status, for answers that do not come from OpenSearch itself
+# The advice for each status, if the answer does not come from OpenSearch itself.
+HINTS: Final = {
     401: ": the server does not accept the user and password, or requires signed requests: "
     "check the login of OPENSEARCH_URL",
     403: ": the domain refuses the request: "
@@ -201,7 +203,8 @@ def send(
     """
     packed = isal_zlib.compress(content, LEVEL, GZIP)
     connecting = min(CONNECT_SECONDS, timeout / 8)
-    # A single number would apply to each of the server's addresses, and again to the answer.
+    # A single number would limit the connection to each of the server's IP addresses, and then the
+    # wait for the answer, so all of them together could take many times as long.
     times: Any = (connecting, timeout - connecting)
     path = f"/{index}/_bulk" if index else "/_bulk"
     try:

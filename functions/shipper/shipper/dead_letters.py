@@ -182,9 +182,9 @@ def _s3_reason(problem: Exception) -> str:
 def _payload(content: bytes) -> Any:
     """Return the event from Lambda's record of a failed invocation.
 
-    For a batch of a stream, the record has the form in
-    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html; its `payload`
-    is the event as text.
+    The record of an asynchronous invocation has the event in `requestPayload`. The record of a
+    stream's batch has the event as text in `payload`
+    (https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html).
     """
     try:
         record = msgspec.json.decode(content)

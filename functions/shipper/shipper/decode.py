@@ -38,9 +38,9 @@ class LogEvent(Struct, frozen=True, gc=False):
     """One log line.
 
     `id` is a decimal string of about 56 digits. `timestamp` is in milliseconds since 1970.
-    `message` holds the line's bytes from the payload, a JSON string with its escapes, so that they
-    can be copied into a document. If the subscription has a space-delimited filter pattern,
-    `extracted` holds the fields that the pattern extracted from the line.
+    `message` is the line exactly as in the payload: a JSON string with its quotation marks and
+    escapes, which can be copied into a document. If the subscription has a space-delimited filter
+    pattern, `extracted` holds the fields that the pattern extracted from the line.
     """
 
     id: str
@@ -157,7 +157,7 @@ def _parse(data: bytearray) -> Payload:
 def mended(data: bytearray) -> bytearray:
     """Replace invalid UTF-8 by U+FFFD.
 
-    This works in blocks, because the whole data as one text would take four times its size.
+    This works in blocks, because all data as one text would take four times as much memory.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     found = bytearray()
@@ -171,8 +171,8 @@ def _parse_leniently(data: bytearray) -> Payload:
     """Read a payload that the strict parser refused, for instance because of a lone surrogate.
 
     Without this, one bad line would make the payload's other lines unreadable. `data` is now valid
-    UTF-8, so the strict parser can often read it. Otherwise Python's parser reads the data, unless
-    they are large, because Python's values need many times the memory of the data.
+    UTF-8, so the strict parser can often read it. Otherwise Python's parser reads it, but only if
+    it is small, because Python's values need many times the memory of the data.
     """
     try:
         return _payload(data)

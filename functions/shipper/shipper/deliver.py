@@ -25,9 +25,9 @@ from shipper.partial_document import less, rescued
 REQUEST_SECONDS: Final = 30.0
 FIRST_PAUSE: Final = 0.2  # the upper limit of the first pause, in seconds
 LONGEST_PAUSE: Final = 20.0  # in seconds
-WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit for a suspicious document without its fields
-LEAST_CHUNK_BYTES: Final = 256 * 1024  # a busy server gets no smaller chunks than this
-SUSPICIOUS_TRIES: Final = 5  # from this retry on, a document that makes the server fail is searched
+WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit when a document is tried without its fields
+LEAST_CHUNK_BYTES: Final = 256 * 1024  # the lower limit of chunks for a busy server
+SUSPICIOUS_TRIES: Final = 5  # from this retry on, the cause may be a document: look for it
 NOWHERE: Final = sys.maxsize  # greater than every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
@@ -337,7 +337,8 @@ class _Delivery:
                 if lessened is None:
                     self.give_up([document], one)
                     continue
-                # `less` returns None after the bare form, which the server has not refused.
+                # A document can reach its bare form before the last refusal is applied. `less`
+                # then returns None, and the bare form stays.
                 for refusal in further:
                     lessened = less(lessened, refusal.error or {}) or lessened
                 again.append(lessened)
@@ -435,7 +436,7 @@ def deliver(
             else [document for document, _ in again]
         )
         delivery.attempt(chunks(left, CHUNK_BYTES))
-        # If there was no time for this try, the server's answer to the try before is the reason.
+        # If there was no time for this try, the reason is the server's answer to the previous try.
         answers = {id(document): verdict for document, verdict in again}
         delivery.busy = [
             (document, answers.get(id(document), verdict) if verdict is NOT_SENT else verdict)

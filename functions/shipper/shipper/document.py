@@ -46,10 +46,11 @@ PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
 # Finds a name with a dot whose part before the dot may be reserved. The name may have escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
-# Finds `"_` many times faster than a plain search, because underscores are rarer than quotation
-# marks.
+# Finds the characters `"_`. The expression looks for the underscore first, which is rarer than the
+# quotation mark, so it is many times faster than a plain search.
 AFTER_QUOTE: Final = re.compile(r'_(?<="_)')
-# The longest `_id` that OpenSearch accepts. A longer one makes it refuse the whole request.
+# The longest `_id` that OpenSearch accepts, in bytes. If an id is longer, OpenSearch refuses the
+# whole request.
 ID_BYTES: Final = 512
 NO_FIELDS: Final = b"}\n"
 # The log stream of a Lambda function names the version that wrote it, for instance
@@ -58,18 +59,20 @@ STREAM: Final = re.compile(
     r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+"
 )
 SPACE: Final = " \t\r\n"  # JSON's white space
-# An index always takes a line quickly that has fewer than `FEW_DOTS` dots, and fewer than
-# `FEW_NAMES` names or `FEW_BYTES` bytes (shipper.limits). Nearly all lines do.
+# If a line has fewer than `FEW_DOTS` dots and fewer than `FEW_NAMES` names, no index needs long for
+# it (shipper.limits). Nearly all lines are like this. A line of fewer than `FEW_BYTES` bytes cannot
+# have more names, so its names are not counted.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
-FEW_BYTES: Final = 5 * FEW_NAMES  # a name takes 5 bytes: two quotation marks, a colon, and a value
+# A name takes at least 5 bytes: two quotation marks, a colon, a value of one byte, and a comma.
+FEW_BYTES: Final = 5 * FEW_NAMES
 
 
 class Form(IntEnum):
     """The part of a line that its document holds. After each refusal, less of the line is sent."""
 
     WHOLE = 0  # the envelope, the line, and all fields
-    REDUCED = 1  # without the fields that the index named in its refusals, but with the reason
+    REDUCED = 1  # all but the fields that the index named in its refusals, and the reason
     RESCUED = 2  # the envelope, the line, and the reason why the fields were refused
     BARE = 3  # only the envelope and the line, because the index refused even the reason
 
@@ -174,9 +177,12 @@ def documents(
 
     A document's id and index depend on the event alone, so a second delivery of an event leads to
     the same document. `now` is the time of shipping, in milliseconds since 1970; `@delay_ms` is the
-    time from the event to `now`. `@position` is the line's place in the payload. `common_days`
-    holds days, as numbers since 1970-01-01, on which the index of the records also takes lines that
-    are not records (shipper.log_index). `place` is the payload's place in a batch.
+    time from the event to `now`. `@position` is the line's place in the payload. `place` is the
+    payload's place in a batch.
+
+    Records (predictions, feedback and a few others) have their own index. `common_days` holds days,
+    counted from 1970-01-01. On these days, all other lines of the payload go to the index of the
+    records too (shipper.log_index).
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)

@@ -78,10 +78,10 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 
 
 def _take(fields: Fields, path: Path) -> Any:
-    """Remove a value from `fields`, and the objects that become empty. Return the value.
+    """Remove a value from `fields`, and return it. Objects that become empty are removed too.
 
-    The path may also be the name of a single field whose name has dots. Objects inside `fields` are
-    copied before they are changed.
+    The path may also be the name of a single field, if this name has dots. Objects inside `fields`
+    are copied before they are changed.
     """
     whole = ".".join(path)
     if whole in fields:

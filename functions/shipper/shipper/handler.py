@@ -83,7 +83,7 @@ def _budget(context: Any) -> RetryBudget:
 
 
 def _warn(context: Any, log_group: str | None) -> None:
-    """Say that the shipper is subscribed to itself.
+    """Warn that the shipper's own log group is subscribed to the shipper.
 
     An exception would make Lambda retry. Each retry would log new lines, and these lines would be
     shipped too.

@@ -10,7 +10,8 @@ import msgspec
 
 Fields = dict[str, Any]
 
-LEVELS: Final = 2  # the line itself, and a JSON string in the line; no known format nests more
+# JSON strings in JSON strings are read to this depth. No known format of log lines is deeper.
+LEVELS: Final = 2
 
 
 def json_value(text: str) -> Any:

@@ -21,7 +21,7 @@ from shipper.partial_document import rescued
 # name.
 DEPTH: Final = 20
 NAMES: Final = 1000  # index.mapping.total_fields.limit
-ESCAPED_DOT: Final = b"\\u002"  # the beginning of an escaped dot
+ESCAPED_DOT: Final = b"\\u002"  # the beginning of the escape of a dot
 TOO_DEEP: Final = {"type": "not sent whole", "limit": f"mapping depth [{DEPTH}]"}
 TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
@@ -59,7 +59,7 @@ def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
 
     A name that occurs in several objects of an array counts once, as in an index.
     """
-    # Each path has a number. Its key is the number of the path's parent, and the last name.
+    # Each path gets a number. Its key is a pair: the number of the path above, and the last name.
     numbers: dict[tuple[int, str], int] = {}
     open_values: list[tuple[Any, int, int, int]] = [(fields, 0, 0, 0)]
     while open_values:

@@ -65,6 +65,6 @@ class Log:
                     }
                 ],
             }
-        # In a single call, because Lambda does not buffer standard output.
+        # This is a single call, because Lambda does not buffer standard output.
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         sys.stdout.flush()

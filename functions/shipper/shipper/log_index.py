@@ -1,16 +1,18 @@
 """Finds the days on which lines that are not records belong in the index of the records.
 
 Records are predictions, feedback and a few others (shipper.provenance). Other lines have a daily
-index of their own (shipper.document). But the function that the AWS console generates, and earlier
-versions of this shipper, put other lines into the common index, which is the index of the records.
-If such a line is delivered to the common index again, there is still one document, because its id
-is the same. If it were delivered to the other index, the line would have two documents.
+index of their own (shipper.document). But the function that the AWS console generates puts all
+lines into the index of the records, called the common index here, and so did earlier versions of
+this shipper. If such a line is delivered to the common index again, there is still one document,
+because its id is the same. If it were delivered to the other index, the line would have two
+documents.
 
-So on a given day, a log group's lines go to the common index if the index holds a document of the
-group without `@kind`, from this day or the day before. The generated function and earlier versions
-of this shipper write no `@kind`. Because of the day before, the rule also applies when a new day
-begins and the generated function has not delivered yet. Once only this shipper delivers the group,
-the rule no longer applies (docs/from-the-console.md).
+The two older senders can be recognised: their documents have no field `@kind`. So if the common
+index holds a document without `@kind` from a log group, then all lines that the log group wrote on
+the same day go to the common index, and so do its lines of the next day. The next day is included
+because at its beginning the generated function may not have delivered a line yet. If the function
+is removed, the log group's lines go to their own index from the second day after the removal
+(docs/from-the-console.md).
 
 Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """
@@ -34,14 +36,14 @@ BUSY: Final = frozenset({429, 502, 503, 504})
 
 
 class NotAnswered(Exception):
-    """The server is unavailable or busy, so no document can be delivered now either."""
+    """The server is unavailable or busy, so it would not accept a document now either."""
 
 
 class _Count(Struct):
     count: int
 
 
-# The answers so far: for each connection, prefix and log group, an answer for each day.
+# The server's answers so far. There is one answer for each connection, prefix, log group and day.
 _ANSWERS: Final[
     WeakKeyDictionary[RequestsHttpConnection, dict[tuple[str, str], dict[int, bool]]]
 ] = WeakKeyDictionary()

@@ -16,8 +16,8 @@ from shipper.json_text import Fields, json_object
 from shipper.labels import field_names
 from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS
 
-# The most objects that are nested through `message`. There are two if Lambda's JSON format contains
-# a line of Powertools.
+# A `message` may hold an object that has a `message` itself, for instance if Lambda's JSON format
+# contains a line of Powertools. This many levels are read.
 LEVELS: Final = 2
 LABELS: Final = 100  # the most scores that become fields; an index takes about 1,000 fields
 DESCRIBED: Final = 100_000  # the most characters of a described text; each takes about 0.1 µs
@@ -97,7 +97,10 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _inside(message: Any) -> Fields | None:
-    """Return the object in a `message`: all of it, its end, or the content of a JSON string."""
+    """Return the object in a `message`, or None.
+
+    The message may be the object, may be text that ends with it, or may be a JSON string with it.
+    """
     if isinstance(message, str):
         ends = message.rstrip()[-1:]
         message = json_object(message) if ends in {"}", '"'} and "{" in message else None

@@ -22,12 +22,12 @@ Name = tuple[str, ...]
 
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
-LONGEST_PATH: Final = 16  # only this many parts at the end of a path are compared with a name
+LONGEST_PATH: Final = 16  # the most parts at the end of a path that are compared with a name
 # A password also occurs in addresses, without a field name.
 PASSWORD: Final = frozenset({"password", "passwd", "pwd"})
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
 PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
-HASHED: Final = "redacted:"  # distinguishes a field's hash from `input.hash` and ordinary text
+HASHED: Final = "redacted:"  # the beginning of a field's hash; `input.hash` has no such beginning
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
 # Members whose value is the name of another member, as in {"name": "password", "value": "x"}.
@@ -138,8 +138,8 @@ class Redaction:
         try:
             shown = self._line(line, ())
             if not cut and platform(line) is None:
-                # `_line` compares the paths of the original line. `read` unwraps a message only
-                # afterwards, which makes these paths shorter.
+                # The line is redacted first and read afterwards. `read` may move fields from
+                # `message` to the root, but the names to redact are paths in the original line.
                 return shown, read(shown).fields
             return WITHHELD if self._named(fields) else shown, self.leaving(
                 {name: self._text_of(fields[name]) for name in fields}
@@ -249,9 +249,10 @@ class Redaction:
         )
 
     def _action(self, path: Name, below: Name) -> Action | None:
-        """Return the action for the field `below` this path.
+        """Return the action for a field inside the object at `path`.
 
-        `below` may have several parts. A name to redact matches if it ends at any of them.
+        `below` is the field's name, which may have several parts. A name to redact applies if it
+        equals the end of the path, counted up to any of these parts.
         """
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):

@@ -28,7 +28,7 @@ from shipper.stream import is_stream, ship_kept
 from shipper.timed_exchange import TookTooLong, within
 
 SERVICE: Final = "replay"
-COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # these counts become metrics
+COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # the counts that become metrics
 OPTIONS: Final = ("prefix", "since", "until", "dry_run")
 LETTER_SECONDS: Final = 95.0  # the time limit of one letter, about the same as in the shipper
 RESERVE_SECONDS: Final = 125.0  # with less remaining time, no further letter is begun
@@ -84,7 +84,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     }
     waiting = len(found) - sum(done.values())  # includes letters that were not tried
     counts: dict[str, Any] = {"found": len(found), **done, "waiting": waiting}
-    # An alarm reads the metric of `waiting`, so this metric is written only for all letters.
+    # An alarm reads the metric of `waiting`. If only some letters were selected, the metric is not
+    # written, because the alarm would end although other letters wait.
     counted = COUNTED[:-1] if wish.narrowed else COUNTED
     metrics = {f"DeadLetters{name.capitalize()}": counts[name] for name in counted}
     metrics["MemoryUtilization"] = memory_utilization(context.memory_limit_in_mb)

@@ -47,7 +47,7 @@ def report(
         outcome,
         {"log_group": payload.log_group},
         received=len(payload.events),
-        # A payload with failures is delivered again. Its predictions count when nothing fails.
+        # A payload with failures is delivered again, and its predictions are counted then.
         predictions=0 if outcome.failed else outcome.predictions,
         # Not computed if no metric needs it: a payload may have ten thousand events.
         oldest=(
@@ -66,7 +66,7 @@ def report_attempt(
     """Write the counts of an attempt to deliver a batch, as `report` does for one payload.
 
     `PredictionsShipped` counts only the payloads before the first payload that is not delivered.
-    The line names records that can never be read by their place in the batch.
+    If some records can never be read, the line gives their places in the batch, and the reasons.
     """
     outcome = attempt.outcome
     fields: dict[str, Any] = {"log_groups": sorted(attempt.groups), "records": attempt.records}

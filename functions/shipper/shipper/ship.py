@@ -30,7 +30,7 @@ def ship(
     found = _counted(documents(payload, rules, excluded, time_ns() // 1_000_000, days), predictions)
     unanswered: list[NotAnswered] = []
     outcome = deliver(_until_unanswered(found, unanswered), connection, budget)
-    found.close()  # `_counted` then counts the predictions even if it was not read to its end
+    found.close()  # `_counted` then appends its count, even if not all documents were read
     outcome.predictions = sum(predictions)
     outcome.excluded = excluded.total()
     outcome.available = outcome.available and not unanswered

@@ -109,7 +109,7 @@ def ship_stream(
 def ship_kept(
     event: Any, settings: Settings, connection: RequestsHttpConnection, budget: RetryBudget
 ) -> Outcome:
-    """Deliver a batch that Lambda gave up, and return the counts of its lines.
+    """Deliver a batch that Lambda has given up on, and return the counts of its lines.
 
     Raises `PayloadInvalid` if all lines that can be read are delivered, but some records can never
     be read.

@@ -83,13 +83,16 @@ def test_unusual_word_order_has_more_surprisal(
 
 
 def pieces(classifier: Classifier) -> int:
-    """Return how many one-token words fit into the model's input, besides the tokenizer's special
-    tokens.
+    """Return how many words of one token each fit into the model's input.
+
+    The special tokens of the tokenizer need room too.
     """
     return int(classifier.card["max_tokens"]) - len(classifier._tokenizer.encode("").ids)
 
 
-def test_what_is_cut_off_changes_neither_signature_nor_surprisal(classifier: Classifier) -> None:
+def test_the_end_of_a_text_that_is_too_long_changes_neither_signature_nor_surprisal(
+    classifier: Classifier,
+) -> None:
     one, other = (
         classifier.predict("a " * pieces(classifier) + rest) for rest in ("b", "c " * 500)
     )
@@ -115,7 +118,7 @@ def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
         pytest.param(5000, True, id="5,002 tokens"),
     ],
 )
-def test_more_than_128_tokens_with_special_tokens_are_truncated(
+def test_a_text_of_more_than_128_tokens_with_special_tokens_is_truncated(
     classifier: Classifier,
     words: int,
     truncated: bool,
@@ -124,7 +127,9 @@ def test_more_than_128_tokens_with_special_tokens_are_truncated(
     assert (prediction.tokens, prediction.truncated) == (words, truncated)
 
 
-def test_what_is_cut_off_does_not_change_the_score(classifier: Classifier) -> None:
+def test_the_end_of_a_text_that_is_too_long_does_not_change_the_score(
+    classifier: Classifier,
+) -> None:
     start = "a " * pieces(classifier)
     assert (
         classifier.predict(start + "b").probability
@@ -193,7 +198,7 @@ def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
 
 
 @pytest.mark.example
-def test_shipped_model_is_small() -> None:
+def test_the_shipped_model_is_small() -> None:
     assert (MODEL / "model.onnx").stat().st_size <= 25_000_000
 
 
@@ -223,7 +228,7 @@ def test_example_sentences_get_the_right_labels(
     assert classifier.predict(sentence).label == label
 
 
-def test_output_that_is_not_finite_is_no_prediction(
+def test_model_output_that_is_not_finite_gives_no_prediction(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -276,7 +281,7 @@ def test_a_higher_temperature_never_gives_a_higher_score(
 
 
 @given(logits=LOGITS, temperature=TEMPERATURES, shift=st.floats(-30, 30))
-def test_softmax_depends_on_differences_only(
+def test_the_softmax_depends_only_on_the_differences_of_the_logits(
     logits: list[float], temperature: float, shift: float
 ) -> None:
     assert softmax([logit + shift for logit in logits], temperature) == pytest.approx(

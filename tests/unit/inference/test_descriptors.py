@@ -71,11 +71,11 @@ def described(
         pytest.param("abcЖЩ", "mixed", id="less than two thirds"),
     ],
 )
-def test_script_is_the_dominant_one(text: str, script: str) -> None:
+def test_the_script_of_a_text_is_the_script_of_most_letters(text: str, script: str) -> None:
     assert described(text)["script"] == script
 
 
-def test_script_does_not_depend_on_the_order_of_the_letters() -> None:
+def test_the_script_does_not_depend_on_the_order_of_the_letters() -> None:
     for text, script in (("abcЖЩ", "mixed"), ("abcdЖЩ", "latin")):
         assert described(text)["script"] == described(text[::-1])["script"] == script
 
@@ -109,7 +109,7 @@ def test_flags_are_set_at_their_thresholds(
     assert described(text, **counts)["flags"] == flags
 
 
-def test_counts_are_those_of_the_text() -> None:
+def test_characters_words_and_tokens_are_counted() -> None:
     result = described(" Two  words, \n3 ", tokens=6, unknown=3)
     assert {
         name: result[name] for name in ("chars", "words", "tokens", "tokens_per_word", "unk_share")
@@ -131,13 +131,13 @@ def test_marks_are_part_of_letters(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\u200b", "", " \n"], ids=["zero-width", "empty", "blank"])
-def test_zero_tokens_give_zero_shares(text: str) -> None:
+def test_a_text_without_tokens_has_shares_of_zero(text: str) -> None:
     result = described(text, tokens=0)
     assert (result["tokens_per_word"], result["unk_share"]) == (0.0, 0.0)
     assert "mostly_unknown" not in result["flags"]
 
 
-def test_hash_is_the_start_of_hmac_sha256() -> None:
+def test_the_hash_is_the_beginning_of_hmac_sha256() -> None:
     assert (
         described("naïve")["hash"]
         == keyed_hash("naïve", KEY)
@@ -154,12 +154,12 @@ def test_hash_is_the_start_of_hmac_sha256() -> None:
         pytest.param("The boy", b"another key", False, id="other key"),
     ],
 )
-def test_hash_depends_on_text_and_key(text: str, key: bytes, same: bool) -> None:
+def test_the_hash_depends_on_text_and_key(text: str, key: bytes, same: bool) -> None:
     assert (keyed_hash(text, key) == keyed_hash("The boy", KEY)) is same
 
 
 @given(text=st.text(), key=st.binary(min_size=1, max_size=100))
-def test_hash_is_16_hex_digits(text: str, key: bytes) -> None:
+def test_the_hash_has_16_hex_digits(text: str, key: bytes) -> None:
     assert re.fullmatch("[0-9a-f]{16}", keyed_hash(text, key))
 
 

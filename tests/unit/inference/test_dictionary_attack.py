@@ -65,7 +65,9 @@ def test_with_signals_every_guess_is_found(predictions: list[Prediction]) -> Non
     assert alone > 0.99 * len(GUESSES)
 
 
-def test_without_signals_a_guess_is_one_of_hundreds(predictions: list[Prediction]) -> None:
+def test_without_signals_most_guesses_share_their_record_with_hundreds_of_others(
+    predictions: list[Prediction],
+) -> None:
     """With LogSignals=false, the attack found 5 of the 4,000 texts: those with extreme scores.
 
     Half of all texts share their record with 2,048 other texts.

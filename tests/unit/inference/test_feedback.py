@@ -79,7 +79,7 @@ def test_each_label_is_logged_as_the_schema_says(
     assert counted == {"FeedbackAccepted": 2}
 
 
-def test_without_raw_text_the_explanation_is_not_logged(
+def test_the_explanation_is_logged_only_if_texts_are_logged(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load(LOG_TEXT="false").handler(posted(FULL), Context())
@@ -89,7 +89,7 @@ def test_without_raw_text_the_explanation_is_not_logged(
 
 
 @pytest.mark.parametrize("path", ["rawPath", "path"])
-def test_the_path_of_both_event_formats_is_read(
+def test_a_request_for_feedback_is_recognised_in_both_event_formats(
     path: str, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = posted(ONE)

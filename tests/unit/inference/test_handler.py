@@ -110,7 +110,9 @@ def counted(output: str) -> dict[str, list[float]]:
     }
 
 
-def test_metrics_are_those_of_one_function(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_carry_the_name_of_the_function(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two stacks in an account share the namespace.
 
     Alarms distinguish the stacks by the function name in the metric.
@@ -171,7 +173,7 @@ def test_a_direct_request_is_answered_and_logged(
     assert counted(output) == {"PredictionLatency": [record["latency_ms"]]}
 
 
-def test_record_has_signature_novelty_surprisal_and_their_profile(
+def test_a_record_has_signature_novelty_surprisal_and_the_version_of_the_profile(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = load()
@@ -224,7 +226,7 @@ def test_each_sentence_of_a_batch_is_logged(load: Load, capsys: pytest.CaptureFi
     assert counted(output)["PredictionLatency"] == [record["latency_ms"] for record in left]
 
 
-def test_sentence_in_a_batch_is_scored_as_it_is_alone(load: Load) -> None:
+def test_a_sentence_has_the_same_score_in_a_batch_and_alone(load: Load) -> None:
     module = load()
     alone = [module.handler({"sentence": sentence}, Context())["prediction"] for sentence in BATCH]
     together = module.handler({"sentences": BATCH}, Context())["predictions"]
@@ -260,7 +262,7 @@ def test_the_http_answer_contains_the_direct_answer(
         pytest.param(17, None, id="number"),
     ],
 )
-def test_correlation_id_is_bounded_and_clean(
+def test_the_correlation_id_has_a_limited_length_and_only_printable_characters(
     sent: Any, kept: str | None, load: Load, capfd: pytest.CaptureFixture[str]
 ) -> None:
     load().handler(
@@ -272,7 +274,7 @@ def test_correlation_id_is_bounded_and_clean(
     assert captured.err == ""
 
 
-def test_correlation_id_does_not_stay_for_the_next_event(
+def test_the_correlation_id_does_not_stay_for_the_next_event(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = load()
@@ -383,7 +385,7 @@ def test_a_refusal_is_logged_without_its_input(
 
 
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
-def test_refusal_is_answered_with_problem_details(
+def test_a_refusal_is_answered_with_problem_details(
     body: Any, reason: tuple[str, int, str], load: Load
 ) -> None:
     kind, status, field = reason
@@ -407,7 +409,7 @@ def test_refusal_is_answered_with_problem_details(
     "body", [{"sentence": " "}, {}, {"sentences": [17]}], ids=["blank", "no sentence", "number"]
 )
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_refused_request_keeps_its_traffic(
+def test_the_record_of_a_refused_request_has_its_traffic(
     wrap: Callable[[Any], Any],
     body: dict[str, Any],
     traffic: str,
@@ -471,7 +473,7 @@ def test_describe_is_not_offered_over_http(load: Load) -> None:
     [None, 17, "text", [], {"requestContext": None}, {"requestContext": "", "body": "{}"}],
     ids=repr,
 )
-def test_odd_event_is_refused_without_exception(
+def test_an_odd_event_is_refused_without_an_exception(
     event: Any, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load().handler(event, Context())
@@ -480,7 +482,7 @@ def test_odd_event_is_refused_without_exception(
 
 
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_model_failure_is_a_problem_that_quotes_nothing(
+def test_the_answer_to_a_failure_of_the_model_quotes_nothing(
     wrap: Callable[[Any], Any],
     load: Load,
     monkeypatch: pytest.MonkeyPatch,
@@ -583,7 +585,9 @@ def test_a_line_that_cannot_be_written_is_counted_and_not_quoted(
     assert counted(captured.out)["RecordsLost"] == [1]
 
 
-def test_import_without_hash_key_names_it(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_start_without_a_hash_key_names_the_variable(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load()
     forget()
     monkeypatch.delenv("HASH_KEY")
@@ -601,7 +605,7 @@ def test_only_the_first_record_says_cold_start(
     assert [record["cold_start"] for record in records(capsys.readouterr().out)] == [True, False]
 
 
-def test_hash_depends_on_the_key_of_the_environment(
+def test_the_hash_depends_on_the_key_in_the_environment(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load(HASH_KEY="one").handler({"sentence": QUOKKA}, Context())

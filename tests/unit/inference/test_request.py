@@ -130,7 +130,7 @@ def refused(event: Any) -> tuple[str, int, str | None]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_example_event_is_understood(name: str, expected: Request) -> None:
+def test_the_example_events_are_understood(name: str, expected: Request) -> None:
     assert parse(json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))) == expected
 
 
@@ -167,7 +167,7 @@ def test_a_good_body_is_accepted_in_every_encoding(
     assert parse(wrap(body)) == expected
 
 
-def test_escaped_surrogate_pair_is_one_character() -> None:
+def test_an_escaped_surrogate_pair_is_one_character() -> None:
     assert parse({"requestContext": {}, "body": '{"sentence": "\\ud83d\\ude00"}'}) == Request(
         ("😀",)
     )
@@ -221,11 +221,11 @@ def test_unreadable_json_is_refused(body: str, encoded: bool) -> None:
         ),
     ],
 )
-def test_body_without_text_is_refused(event: dict[str, Any], kind: str) -> None:
+def test_a_body_that_cannot_be_decoded_is_refused(event: dict[str, Any], kind: str) -> None:
     assert refused({"requestContext": {}, **event}) == (kind, 400, "body")
 
 
-def test_lone_surrogate_escape_in_a_body_is_refused() -> None:
+def test_the_escape_of_a_lone_surrogate_in_a_body_is_refused() -> None:
     assert refused({"requestContext": {}, "body": '{"sentence": "\\ud800"}'}) == (
         "sentence-not-unicode",
         422,
@@ -256,7 +256,7 @@ def test_lone_surrogate_escape_in_a_body_is_refused() -> None:
         pytest.param(None, False, None, False, id="null"),
     ],
 )
-def test_kind_of_event_is_recognised(
+def test_the_kind_of_an_event_is_recognised(
     event: Any,
     http: bool,
     identifier: str | None,
@@ -270,7 +270,7 @@ def test_kind_of_event_is_recognised(
 
 
 @pytest.mark.parametrize("context", [None, "r", 17, ["requestId"], {"requestId": 17}], ids=repr)
-def test_odd_request_context_gives_no_id(context: Any) -> None:
+def test_an_odd_request_context_gives_no_id(context: Any) -> None:
     assert correlation_id({"requestContext": context, "body": "{}"}) is None
 
 

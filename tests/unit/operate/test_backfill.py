@@ -90,7 +90,7 @@ def test_a_span_includes_its_start_but_not_its_end(logs: Any) -> None:
     assert texts(pages(logs, Span(GROUP, BASE + 1000, BASE + 2000, ""))) == [["first", "last"]]
 
 
-def test_pages_follow_until_the_end(logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_read_until_the_last_one(logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE_EVENTS", 2)
     put(logs, "a", (1, "1"), (3, "3"), (3, "3 too"))
     put(logs, "b", (2, "2"), (4, "4"))
@@ -183,7 +183,7 @@ def test_a_pattern_is_required_if_the_subscription_selects_by_more(more: dict[st
         subscribed_pattern(Logs(), GROUP)
 
 
-def test_payloads_equal_payloads_of_a_subscription(logs: Any) -> None:
+def test_payloads_are_equal_to_the_payloads_of_a_subscription(logs: Any) -> None:
     odd = 'ä 👍 "\\ \ud800'  # boto3 decodes escapes, so a text may have a lone surrogate
     put(logs, "a", (1, "1"), (3, "3"))
     put(logs, "b", (2, "2"))
@@ -322,7 +322,7 @@ def test_a_backfill_ends_if_the_server_accepts_nothing() -> None:
     )
 
 
-def test_outcomes_add_up() -> None:
+def test_the_counts_of_several_outcomes_are_added() -> None:
     counted = Outcome()
     for count in (1, 10):
         one = Outcome(indexed=count, duplicate=count, rescued=count, excluded=count)

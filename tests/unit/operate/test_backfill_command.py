@@ -76,7 +76,7 @@ def test_backfill_twice_changes_nothing(
     assert index.documents == before
 
 
-def test_backfill_without_one_subscription_asks_for_the_pattern(
+def test_backfill_asks_for_the_pattern_unless_there_is_exactly_one_subscription(
     run: Run, logs: Any, index: Bulk
 ) -> None:
     put(logs, "a", (1, "x"))
@@ -109,7 +109,7 @@ def test_backfill_ships_only_lines_of_the_range(run: Run, logs: Any, index: Bulk
     ]
 
 
-def test_a_time_without_a_zone_is_utc_everywhere(
+def test_a_time_without_a_zone_is_in_utc_everywhere(
     run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(logs, "a", (0, "x"))
@@ -235,7 +235,7 @@ def test_backfill_refuses_if_ids_differ(run: Run, logs: Any, index: Bulk) -> Non
     )
 
 
-def test_backfill_of_a_space_delimited_pattern_says_what_is_lost(run: Run, logs: Any) -> None:
+def test_backfill_with_a_space_delimited_pattern_says_what_is_lost(run: Run, logs: Any) -> None:
     code, _, err = run(*backfilling("--pattern", "[ip, user, ...]"))
     assert (code, err.count("\n")) == (0, 1)
     assert (
@@ -258,7 +258,9 @@ def test_ctrl_c_says_where_to_go_on(
     ]
 
 
-def test_a_terminal_sees_a_bar(run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_progress_bar(
+    run: Run, logs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(logs, "a", (1, "x"))
     monkeypatch.setenv("FORCE_COLOR", "1")
     _, out, _ = run(*backfilling(*ALL))

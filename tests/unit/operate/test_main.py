@@ -63,7 +63,7 @@ from tools.root import ROOT
         ),
     ],
 )
-def test_wrong_arguments_end_with_one_sentence(
+def test_wrong_arguments_are_reported_in_one_sentence(
     aws: None, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert re.search(
@@ -145,7 +145,7 @@ def test_wrong_arguments_end_with_one_sentence(
         ),
     ],
 )
-def test_a_command_that_cannot_run_ends_with_one_sentence(
+def test_the_reason_why_a_command_cannot_run_is_one_sentence(
     logs: Any,
     bucket: Any,
     index: Bulk,
@@ -169,7 +169,9 @@ def test_a_command_that_cannot_run_ends_with_one_sentence(
     assert index.requests == []
 
 
-def test_an_index_that_is_away_ends_with_one_sentence(run: Run, logs: Any, index: Bulk) -> None:
+def test_a_server_that_does_not_answer_is_reported_in_one_sentence(
+    run: Run, logs: Any, index: Bulk
+) -> None:
     put(logs, "a", (0, "x"))
     index.always = CLOSE
     for command in (counting, backfilling):
@@ -198,12 +200,14 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, str(tmp_path / name))
 
 
-def test_without_credentials(no_aws: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_credentials_are_reported_in_one_sentence(
+    no_aws: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["replay", "--bucket", "b", "--opensearch", "http://h"]) == 2
     assert capsys.readouterr().err == "python -m operate: AWS: Unable to locate credentials\n"
 
 
-def test_without_a_region(
+def test_a_missing_region_is_reported_in_one_sentence(
     no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -211,7 +215,7 @@ def test_without_a_region(
     assert capsys.readouterr().err == "python -m operate: AWS: You must specify a region.\n"
 
 
-def test_without_a_network(
+def test_a_missing_network_is_reported_in_one_sentence(
     no_aws: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -227,7 +231,7 @@ def test_without_a_network(
     )
 
 
-def test_a_profile_signs_for_opensearch_too(
+def test_requests_to_opensearch_are_signed_with_the_chosen_profile_too(
     logs: Any,
     index: Bulk,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,7 +260,7 @@ def test_a_profile_signs_for_opensearch_too(
     assert not any("x-amz-security-token" in request.headers for request in index.requests)
 
 
-def test_it_runs_as_a_module() -> None:
+def test_the_commands_run_as_a_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "operate", "backfill", "--help"],
         cwd=ROOT,

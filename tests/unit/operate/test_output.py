@@ -5,7 +5,7 @@ import pytest
 from operate import output
 
 
-def test_a_sentence_that_quotes_a_server_cannot_steer_the_terminal(
+def test_a_sentence_that_quotes_a_server_cannot_control_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Sentences quote ids and reasons from the server, for instance in `compare_ids`."""

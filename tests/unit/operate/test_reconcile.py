@@ -101,7 +101,7 @@ def test_too_many_intervals_are_refused() -> None:
         starts(Span(GROUP, 0, 1000 * HOUR + 1, ""), HOUR)
 
 
-def test_a_moment_in_milliseconds() -> None:
+def test_a_time_is_converted_to_milliseconds() -> None:
     assert milliseconds(datetime.fromisoformat("1970-01-01T01:00:00.001+01:00")) == 1
     assert milliseconds(datetime.fromisoformat("2026-11-23T12:00:00.123999Z")) == 1795435200123
 

@@ -53,7 +53,9 @@ def test_reconcile_names_the_backfill_that_closes_the_gap(
     assert table(out)[-1] == ["4 intervals with lines or documents", "6", "6", "0"]
 
 
-def test_reconcile_of_other_intervals_and_the_subscribed_pattern(run: Run, logs: Any) -> None:
+def test_reconcile_uses_the_given_intervals_and_the_pattern_of_the_subscription(
+    run: Run, logs: Any
+) -> None:
     put(logs, "a", (0, "prediction"), (1, "prediction"), (2, "START"), (22, "prediction"))
     subscribe(logs, "predictions", "prediction")
     code, out, _ = run(*counting("--every", "7m"))
@@ -94,7 +96,7 @@ def test_reconcile_without_lines_and_documents_finds_no_difference(run: Run, log
     )
 
 
-def test_reconcile_sees_documents_without_lines(run: Run, logs: Any) -> None:
+def test_reconcile_reports_documents_without_lines(run: Run, logs: Any) -> None:
     put(logs, "a", (0, "x"), (100, "x"))
     run(*backfilling(*ALL))
     logs.delete_log_stream(logGroupName=GROUP, logStreamName="a")
@@ -144,7 +146,7 @@ def test_reconcile_refuses_more_intervals_than_can_be_read(run: Run, logs: Any) 
     )
 
 
-def test_a_password_is_not_shown(
+def test_the_printed_command_does_not_show_the_password(
     aws: None,
     logs: Any,
     index: Bulk,

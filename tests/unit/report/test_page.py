@@ -218,7 +218,7 @@ def test_a_duration_is_in_a_fitting_unit(milliseconds: float | None, said: str) 
         (None, "No change from the baseline"),
     ],
 )
-def test_the_title_is_a_failing_scheduled_canary(word: str | None, title: str) -> None:
+def test_a_failing_scheduled_canary_is_the_title(word: str | None, title: str) -> None:
     canary = None if word is None else Canary(word, f"It is {word}.")
     others = (Said(NOW, "canary", "fail", "It failed at a deployment."),)
     page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others, canary=canary)))

@@ -58,7 +58,7 @@ def test_a_plot_without_counts_is_empty() -> None:
         lambda values: any(value is not None for value in values)
     )
 )
-def test_a_line_has_a_point_for_each_known_value_and_stops_at_unknown_ones(
+def test_a_line_has_a_point_for_each_known_value_and_a_gap_for_each_unknown_value(
     values: list[float | None],
 ) -> None:
     names = [str(at) for at in range(len(values))]
@@ -72,7 +72,7 @@ def test_a_line_has_a_point_for_each_known_value_and_stops_at_unknown_ones(
         assert (step[0] == "L") == (after == before + 1)
 
 
-def test_if_there_are_too_few_colours_series_share_the_last_one() -> None:
+def test_if_there_are_more_series_than_colours_the_last_colour_is_shared() -> None:
     assert list(palette([str(at) for at in range(10)]).values())[6:] == ["c6", "c7", "c7", "c7"]
 
 

@@ -170,7 +170,7 @@ def as_float(value: float) -> float:
     return kept
 
 
-def test_a_sort_field_may_be_unknown_to_an_index() -> None:
+def test_an_index_may_lack_the_field_by_which_documents_are_sorted() -> None:
     index = Index()
     index.view()
     sorts = [one for each in index.asked for one in each.get("sort", [])]
@@ -190,7 +190,7 @@ def test_the_page_names_an_index_that_could_not_be_searched() -> None:
     assert list(page_words.troubles(Index().view())) == []
 
 
-def test_only_errors_of_predictions_are_counted() -> None:
+def test_only_errors_in_prediction_lines_are_counted() -> None:
     """Only predictions' lines count: other lines (`@kind: log`) may have an `error.status` too."""
     index = Index()
     index.view()
@@ -216,7 +216,7 @@ def test_a_verdict_with_strange_numbers_is_shown(value: object) -> None:
 
 
 @pytest.mark.parametrize("number", [VERDICTS - 1, VERDICTS])
-def test_the_page_says_that_verdicts_are_cut(number: int) -> None:
+def test_the_page_says_if_it_shows_only_the_newest_verdicts(number: int) -> None:
     times = {"start": (NOW - timedelta(hours=1)).isoformat(), "end": NOW.isoformat()}
     index = Index({'"verdict"': [{"monitor": {"word": "ok", **times}}] * number})
     assert ("Only the newest 700 verdicts are shown." in render(index.view())) == (number == 700)

@@ -134,7 +134,7 @@ def index(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> Index:
         pytest.param({"only": 1}, ["only"], set(), "only", 2, id="the only name"),
     ],
 )
-def test_one_conflicting_name_costs_one_field(
+def test_only_the_field_with_the_conflicting_name_is_left_out(
     *,
     index: Index,
     deliver: Deliver,
@@ -243,7 +243,7 @@ REFUSED_ANYWAY = {
 
 
 @pytest.mark.parametrize("name", REFUSED_ANYWAY)
-def test_if_even_the_bare_form_is_refused_no_document_loses_fields(
+def test_no_document_loses_fields_if_even_the_bare_form_is_refused(
     index: Index, deliver: Deliver, name: str
 ) -> None:
     """If an index refuses 1,000 lines in every form, few requests are sent.
@@ -282,7 +282,7 @@ def test_a_server_that_refuses_everything_gets_few_requests(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("alike", [True, False], ids=["one bad name", "a bad name for each line"])
-def test_requests_for_some_bad_lines_are_few(
+def test_a_few_bad_lines_cause_few_requests(
     index: Index, deliver: Deliver, count: int, *, alike: bool
 ) -> None:
     names = ["bad"] if alike else [f"bad{number}" for number in range(count)]
@@ -297,7 +297,9 @@ def test_requests_for_some_bad_lines_are_few(
 
 
 @pytest.mark.parametrize("share", [1, 20], ids=["one line", "all lines of a payload"])
-def test_a_text_in_the_field_error_is_rescued(index: Index, deliver: Deliver, share: int) -> None:
+def test_a_field_error_with_text_is_left_out_if_the_index_refuses_it(
+    index: Index, deliver: Deliver, share: int
+) -> None:
     index.judge = wrong("error")
     outcome = deliver(
         of_lines(*({"level": "info", "error": "connection refused"} for _ in range(share)))
@@ -323,17 +325,19 @@ def test_lines_that_are_too_large_do_not_stop_the_others(bulk: Bulk, deliver: De
 # --- failures of the server
 
 
-def test_a_red_cluster_costs_no_field(index: Index, deliver: Deliver) -> None:
+def test_no_document_loses_a_field_while_the_cluster_is_unavailable(
+    index: Index, deliver: Deliver
+) -> None:
     index.judge = lambda _: AWAY_ITEM
     outcome = deliver(of_lines(*({"n": number} for number in range(20))), seconds=60)
     assert (outcome.failed, outcome.rescued, outcome.available) == (20, 0, False)
     assert set(outcome.reasons) == {"503 unavailable_shards_exception"}
 
 
-def test_a_document_on_which_the_server_always_fails_is_sent_without_fields(
+def test_a_document_that_always_makes_the_server_fail_is_sent_without_fields(
     index: Index, deliver: Deliver
 ) -> None:
-    """The server accepts the document without its fields, so the fields were the cause."""
+    """The server accepts the document when its fields are left out: they were the cause."""
     index.judge = lambda source: AWAY_ITEM if "heavy" in source else None
     outcome = deliver(of_lines({"n": 1}, {"heavy": 1}, {"n": 2}))
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (2, 1, 0)
@@ -383,7 +387,9 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
     )  # the connection remembers it, so no request is refused first
 
 
-def test_busy_and_refused_documents_in_one_request(index: Index, deliver: Deliver) -> None:
+def test_busy_and_refused_documents_of_one_request_are_all_indexed_in_the_end(
+    index: Index, deliver: Deliver
+) -> None:
     index.scripts = {"1": deque([REJECTED, REJECTED])}
     index.judge = wrong("bad")
     outcome = deliver(of_lines({"bad": 1, "n": 1}, {"n": 2}, {"bad": 2, "n": 3}))
@@ -393,9 +399,9 @@ def test_busy_and_refused_documents_in_one_request(index: Index, deliver: Delive
 def test_a_document_is_not_reduced_further_than_its_bare_form(
     index: Index, deliver: Deliver
 ) -> None:
-    """One document needs two steps to its bare form, and the next document needs only one step.
+    """After two refusals, one document has lost everything but its line: this is its bare form.
 
-    The next document is sent in its bare form, although the second step cannot be applied to it.
+    The next document reaches its bare form after the first of these two steps, and is then sent.
     """
 
     def judge(source: Source) -> Refusal | None:

@@ -94,7 +94,7 @@ def test_chunks_lose_nothing_and_stay_within_the_limit(lengths: list[int], limit
         pytest.param([], 200, [], id="nothing"),
     ],
 )
-def test_chunks_are_cut_by_inflated_bytes(
+def test_the_limit_of_a_chunk_counts_bytes_before_compression(
     lengths: list[int], limit: int, runs: list[list[int]]
 ) -> None:
     found = chunks([filled(length) for length in lengths], limit)
@@ -119,7 +119,7 @@ def test_actions_and_documents_alternate_in_the_body() -> None:
     assert [line["@id"] for line in lines[1::2]] == ["1", "2"]
 
 
-def test_request_is_compressed_and_asks_for_a_short_answer(
+def test_a_request_is_compressed_and_asks_for_a_short_answer(
     bulk: Bulk, connection: RequestsHttpConnection
 ) -> None:
     documents = made("1", "2")
@@ -139,7 +139,7 @@ def test_request_is_compressed_and_asks_for_a_short_answer(
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
-def test_the_usual_answer_is_compared_byte_by_byte(
+def test_the_usual_answer_is_recognised_byte_by_byte(
     bulk: Bulk, connection: RequestsHttpConnection, count: int
 ) -> None:
     documents = made(*map(str, range(count)))
@@ -156,7 +156,7 @@ def test_the_usual_answer_is_compared_byte_by_byte(
 @pytest.mark.parametrize(
     "spaces", [": ", " :"], ids=["space after the colon", "space before the colon"]
 )
-def test_answer_in_another_layout_says_the_same(
+def test_an_answer_with_other_spaces_is_understood(
     bulk: Bulk, connection: RequestsHttpConnection, spaces: str
 ) -> None:
     bulk.answers.append(Answer(200, "application/json", ok(2).replace(": ", spaces).encode()))
@@ -259,7 +259,7 @@ ITEMS = [
             "Document nesting depth (1001) exceeds the maximum allowed",
         ),
         *(Fate.REFUSED, "500 stream_constraints_exception", {}),
-        id="500: the document makes the server fail",
+        id="status 500: the document makes the server fail",
     ),
     pytest.param(
         Refusal(400, "illegal_argument_exception", "pipeline with id [none] does not exist"),
@@ -517,7 +517,7 @@ def test_nothing_that_the_server_quotes_is_shown(
         ),
     ],
 )
-def test_error_without_a_type_or_reason(
+def test_an_error_without_type_or_reason_is_a_refusal(
     bulk: Bulk, connection: RequestsHttpConnection, error: dict[str, Any]
 ) -> None:
     bulk.answers.append(as_json(200, {"items": [{"create": {"status": 400, "error": error}}]}))
@@ -675,7 +675,7 @@ WHOLE = [
 
 
 @pytest.mark.parametrize(("answer", "fate", "reason"), WHOLE)
-def test_error_of_a_request_is_one_verdict(
+def test_an_error_of_the_whole_request_is_one_verdict(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, fate: Fate, reason: str
 ) -> None:
     bulk.answers.append(answer)
@@ -777,7 +777,7 @@ def test_an_unreadable_answer_counts_as_busy(
         ),
     ],
 )
-def test_a_missing_answer_counts_as_busy_or_unanswered(
+def test_a_request_without_an_answer_counts_as_busy_or_unanswered(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, reason: str
 ) -> None:
     bulk.answers.append(answer)
@@ -788,7 +788,7 @@ def test_a_missing_answer_counts_as_busy_or_unanswered(
     assert bulk.ids == (["1", "2"] if answer.lost else [])
 
 
-def test_connection_is_used_again_after_an_error(
+def test_a_connection_is_used_again_after_an_error(
     bulk: Bulk, connection: RequestsHttpConnection
 ) -> None:
     bulk.answers.extend(
@@ -803,7 +803,7 @@ def test_connection_is_used_again_after_an_error(
 
 @contextmanager
 def port(*, listening: bool) -> Iterator[int]:
-    """Return a port to which nobody can connect: it refuses connections, or its queue is full."""
+    """Yield a port to which nobody can connect: it refuses connections, or its queue is full."""
     with closing(socket.socket()) as taken, closing(socket.socket()) as first:
         taken.bind(("127.0.0.1", 0))
         if listening:
@@ -812,7 +812,7 @@ def port(*, listening: bool) -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_a_port_without_a_server(bulk: Bulk) -> None:
+def test_a_port_without_a_server_counts_as_a_busy_server(bulk: Bulk) -> None:
     with (
         port(listening=False) as number,
         closing(connect(f"http://127.0.0.1:{number}", {})) as absent,
@@ -821,13 +821,10 @@ def test_a_port_without_a_server(bulk: Bulk) -> None:
     assert bulk.requests == []
 
 
-def test_the_timeout_holds_for_all_addresses_of_a_server_together(
+def test_the_timeout_limits_the_time_for_all_addresses_of_a_server_together(
     bulk: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A domain has many IP addresses, and they are tried one after the other.
-
-    The timeout is for all of them together.
-    """
+    """A domain has many IP addresses, which are tried one after the other until the timeout."""
     with (
         port(listening=True) as number,
         closing(connect(f"http://127.0.0.1:{number}", {})) as absent,
@@ -840,7 +837,7 @@ def test_the_timeout_holds_for_all_addresses_of_a_server_together(
     assert bulk.requests == []
 
 
-def test_a_host_name_that_does_not_exist(bulk: Bulk) -> None:
+def test_a_host_name_that_does_not_exist_counts_as_a_busy_server(bulk: Bulk) -> None:
     with closing(connect("http://opensearch.invalid", {})) as absent:
         verdict = sent(made("1"), absent)
     assert isinstance(verdict, Verdict)
@@ -848,7 +845,7 @@ def test_a_host_name_that_does_not_exist(bulk: Bulk) -> None:
     assert bulk.requests == []
 
 
-def test_verdicts_follow_the_order_of_the_documents(
+def test_the_verdicts_have_the_order_of_the_documents(
     bulk: Bulk, connection: RequestsHttpConnection
 ) -> None:
     bulk.refuse = {"1": Refusal(429, "rejected"), "4": UNPARSED}

@@ -90,7 +90,9 @@ def send_document(connection: RequestsHttpConnection) -> list[Verdict] | Verdict
         "http://on.aws.example.org",
     ],
 )
-def test_plain_endpoint_gets_no_signature(send_to: Send, endpoint: str) -> None:
+def test_requests_to_a_server_outside_of_amazon_are_not_signed(
+    send_to: Send, endpoint: str
+) -> None:
     assert not AMAZON & set(send_to(endpoint, KEYS).headers)
 
 
@@ -99,7 +101,7 @@ def test_plain_endpoint_gets_no_signature(send_to: Send, endpoint: str) -> None:
     [("", "/_bulk"), ("/", "/_bulk"), ("/behind/a/proxy/", "/behind/a/proxy/_bulk")],
     ids=["as it is", "slash", "path"],
 )
-def test_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
+def test_an_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
     with closing(connect(bulk.url + end, KEYS)) as found:
         send_document(found)
     (request,) = bulk.requests
@@ -116,7 +118,9 @@ def test_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
         pytest.param("", None, id="no user"),
     ],
 )
-def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str | None) -> None:
+def test_the_user_and_password_of_the_address_are_sent(
+    bulk: Bulk, login: str, expected: str | None
+) -> None:
     with closing(connect(bulk.url.replace("//", f"//{login}"), KEYS)) as found:
         send_document(found)
     (request,) = bulk.requests
@@ -137,7 +141,7 @@ def test_user_and_password_of_the_address(bulk: Bulk, login: str, expected: str 
         ("a-name-of-our-own.amazonaws.com", "us-east-1", "es"),
     ],
 )
-def test_amazon_endpoint_gets_a_valid_signature(
+def test_requests_to_amazon_have_a_valid_signature(
     send_to: Send, host: str, region: str, service: str
 ) -> None:
     """The region comes from the host name, or from the function if the host name has no region."""
@@ -169,7 +173,9 @@ def test_a_password_file_is_never_read(
     assert request.headers.get("authorization") == expected
 
 
-def test_a_user_in_an_amazon_address_replaces_the_signature(send_to: Send) -> None:
+def test_a_request_with_a_user_and_password_for_an_amazon_address_is_not_signed(
+    send_to: Send,
+) -> None:
     """A domain that has users with passwords does not accept signatures."""
     request = send_to("http://writer:secret@search-abc.us-east-1.es.amazonaws.com:9200", {})
     assert request.headers["authorization"] == f"Basic {b64encode(b'writer:secret').decode()}"
@@ -282,7 +288,7 @@ def test_no_keys_at_all_is_an_error_at_the_start() -> None:
     ],
     ids=["signed", "plain"],
 )
-def test_start_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -> None:
+def test_a_connection_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -> None:
     program = (
         "import sys; from shipper.client import connect; "
         f"connect({endpoint!r}, {KEYS!r}).close(); print(*sys.modules)"
@@ -313,7 +319,7 @@ def test_start_imports_no_more_than_it_needs(endpoint: str, absent: list[str]) -
         "",
     ],
 )
-def test_bad_endpoint_is_named(endpoint: str) -> None:
+def test_the_error_about_a_wrong_address_names_the_variable(endpoint: str) -> None:
     with pytest.raises(ValueError, match=re.escape("OPENSEARCH_URL must be an http(s) address")):
         connect(endpoint, KEYS)
 
@@ -326,7 +332,7 @@ def test_bad_endpoint_is_named(endpoint: str) -> None:
         "writer:secret@",
     ],
 )
-def test_bad_endpoints_password_is_not_shown(endpoint: str) -> None:
+def test_the_error_about_a_wrong_address_does_not_show_the_password(endpoint: str) -> None:
     with pytest.raises(ValueError, match="OPENSEARCH_URL must be an http") as raised:
         connect(endpoint, KEYS)
     assert "secret" not in str(raised.value)
@@ -337,7 +343,9 @@ def test_bad_endpoints_password_is_not_shown(endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("scheme", "port", "verified"), [("http", 80, False), ("https", 443, True)]
 )
-def test_port_and_certificates_follow_the_scheme(scheme: str, port: int, *, verified: bool) -> None:
+def test_the_scheme_decides_the_port_and_whether_certificates_are_checked(
+    scheme: str, port: int, *, verified: bool
+) -> None:
     with closing(connect(f"{scheme}://example.org", {})) as found:
         assert found.host == f"{scheme}://example.org:{port}"
         assert bool(found.session.verify) is verified
@@ -389,7 +397,7 @@ def test_failures_are_not_logged_by_the_library(
     ],
     ids=["503", "429", "502", "closed"],
 )
-def test_connection_never_retries_by_itself(bulk: Bulk, answer: Answer) -> None:
+def test_a_connection_never_retries_by_itself(bulk: Bulk, answer: Answer) -> None:
     bulk.always = answer
     with closing(connect(bulk.url, {})) as found:
         send_document(found)

@@ -166,7 +166,7 @@ def test_letters_of_every_page_are_found(bucket: Bucket, monkeypatch: pytest.Mon
     assert len(found) == 10
 
 
-def test_order_is_random(bucket: Bucket) -> None:
+def test_letters_are_listed_in_random_order(bucket: Bucket) -> None:
     """In a fixed order, an undeliverable letter would delay the letters after it each time."""
     for number in range(12):
         put(bucket, f"{PREFIX}{number:02}")
@@ -253,7 +253,7 @@ def test_the_payload_in_the_letter_is_shipped(bucket: Bucket) -> None:
         pytest.param(b"[" * 100_000, id="nested deeper than can be read"),
     ],
 )
-def test_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
+def test_an_object_that_is_no_record_is_set_aside(bucket: Bucket, record: bytes) -> None:
     letter = put(bucket, content=record)
     expected = (
         "the object is not a record of a failed invocation: "
@@ -291,7 +291,7 @@ def test_the_reason_is_kept_in_the_metadata_of_the_object(
     [f"{PREFIX}a b+c%2Fd", f"{PREFIX}ä?x=1&y#z", f"{PREFIX}'\"\\"],
     ids=["escapes", "a query", "quotes"],
 )
-def test_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
+def test_a_letter_with_any_key_can_be_set_aside(bucket: Bucket, key: str) -> None:
     replay(put(bucket, key), bucket, refusing("broken"))
     assert keys(bucket) == [f"poison/{key}"]
     assert content(bucket, f"poison/{key}") == RECORD
@@ -326,7 +326,7 @@ def test_a_letter_that_was_set_aside_can_be_replayed(
     assert {content(bucket, key) for key in left} <= {RECORD}
 
 
-def test_letter_that_is_gone(bucket: Bucket) -> None:
+def test_a_letter_that_is_gone_is_not_replayed(bucket: Bucket) -> None:
     letter = put(bucket)
     bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
     assert replay(letter, bucket, refusing("never called")) == Replayed(
@@ -342,7 +342,7 @@ def test_letter_that_is_gone(bucket: Bucket) -> None:
         pytest.param(None, LetterFate.GONE, id="unreadable"),
     ],
 )
-def test_a_letter_that_disappears_during_its_replay(
+def test_a_letter_may_disappear_during_its_replay(
     bucket: Bucket, outcome: Outcome | None, fate: LetterFate
 ) -> None:
     """Two replays may run at once, and may try the same letter."""
@@ -372,23 +372,23 @@ def test_an_error_of_the_bucket_is_the_reason(bucket: Bucket) -> None:
     ("documents", "rate", "seconds"),
     [
         pytest.param([100, 50], 50.0, [2.0, 1.0], id="a pause after each letter"),
-        pytest.param([100], 1e9, [0.0], id="a rate without effect"),
+        pytest.param([100], 1e9, [0.0], id="a rate so high that no pause is needed"),
         pytest.param([0, 100], 10.0, [0.0, 10.0], id="no pause after a letter without documents"),
         pytest.param([1], 0.5, [2.0], id="less than one document a second"),
     ],
 )
-def test_replay_is_no_faster_than_the_rate(
+def test_the_replay_is_no_faster_than_the_rate(
     bucket: Bucket, documents: list[int], rate: float, seconds: list[float]
 ) -> None:
     outcomes = iter([Outcome(indexed=count) for count in documents])
     slept: list[float] = []
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(documents))]
     list(replay_all(found, bucket, lambda _: next(outcomes), rate, slept.append))
-    # A pause is shorter by the time that the replay of the letter itself took.
+    # The time of the replay itself counts too, so a pause is a little shorter.
     assert all(0 <= wanted - had < 1 for wanted, had in zip(seconds, slept, strict=True))
 
 
-def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None:
+def test_lines_that_are_not_delivered_count_towards_the_rate_too(bucket: Bucket) -> None:
     slept: list[float] = []
     list(
         replay_all(
@@ -412,7 +412,7 @@ def test_lines_that_are_not_delivered_count_for_the_rate(bucket: Bucket) -> None
         pytest.param([], 0, id="no letter"),
     ],
 )
-def test_replay_ends_after_three_failures_in_a_row(
+def test_the_replay_ends_after_three_failures_in_a_row(
     bucket: Bucket, available: list[bool], replayed: int
 ) -> None:
     found = [put(bucket, f"{PREFIX}{number}") for number in range(len(available))]
@@ -455,7 +455,7 @@ def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
         ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
     ],
 )
-def test_if_the_bucket_fails_the_letter_waits_and_delivered_lines_count(
+def test_if_the_bucket_fails_the_letter_waits_and_its_delivered_lines_are_counted(
     *,
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,

@@ -152,7 +152,7 @@ def test_the_sample_contains_the_sample_records() -> None:
     [sample("shipper/control-message.json"), body(messageType="CONTROL_MESSAGE")],
     ids=["sample", "with a line"],
 )
-def test_control_message_has_no_events(control: dict[str, Any]) -> None:
+def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
     payload = decode(control, LIMIT)
     assert (payload.kind, payload.events) == ("CONTROL_MESSAGE", [])
 
@@ -363,7 +363,7 @@ def test_extracted_fields_are_kept(extracted: dict[str, Any] | None) -> None:
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_limit_is_exact(members: int) -> None:
+def test_the_size_limit_is_exact(members: int) -> None:
     data = json.dumps(BODY).encode()
     payload = packed(
         b"".join(
@@ -375,7 +375,7 @@ def test_limit_is_exact(members: int) -> None:
         decode(payload, len(data) - 1)
 
 
-def test_bomb_is_refused_in_little_memory() -> None:
+def test_a_gzip_bomb_is_refused_in_little_memory() -> None:
     assert gzip.decompress(bomb(3)) == bytes(3 * 1024 * 1024)
     payload = packed(bomb(1024))
     tracemalloc.start()
@@ -450,7 +450,7 @@ def test_a_message_and_its_neighbours_are_read(raw: bytes, text: str, written: b
         pytest.param(b'"logStream":"\\ud800",', id="a name twice, first with a lone surrogate"),
     ],
 )
-def test_odd_values_outside_of_the_lines_lose_no_line(extra: bytes) -> None:
+def test_no_line_is_lost_if_other_values_of_the_payload_are_odd(extra: bytes) -> None:
     payload = decode(messages(b'"before"', b'"\xff"', b'"\\ud800"', extra=extra), LIMIT)
     assert lines(payload) == ["before", "\ufffd", "\ud800"]
     assert (payload.log_group, [found.timestamp for found in payload.events]) == (
@@ -512,7 +512,7 @@ def test_any_message_is_read_or_refused(raw: bytes) -> None:
 
 
 @given(text=ANY_TEXT)
-def test_a_line_is_exact(text: str) -> None:
+def test_a_line_is_decoded_exactly(text: str) -> None:
     for ascii_only in (True, False):
         raw = json.dumps(text, ensure_ascii=ascii_only).encode(errors="surrogatepass")
         found, as_json = line(LogEvent("1", 0, Raw(raw)))
@@ -537,7 +537,7 @@ def test_a_line_is_exact(text: str) -> None:
         st.builds(event, id=JSON, timestamp=JSON, message=JSON, extractedFields=JSON),
     )
 )
-def test_anything_gives_a_payload_or_is_refused(anything: Any) -> None:
+def test_any_event_is_read_or_refused(anything: Any) -> None:
     try:
         payload = decode(anything, LIMIT)
     except PayloadInvalid:
@@ -576,7 +576,7 @@ print(len(payload.events), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss -
 
 
 @pytest.mark.parametrize("at", [BLOCK - 2, BLOCK - 1, BLOCK, 2 * BLOCK - 1])
-def test_a_block_may_end_within_a_character(at: int) -> None:
+def test_a_block_of_bytes_may_end_within_a_character(at: int) -> None:
     text = "x" * at + "ä👍" + "y" * BLOCK
     assert mended(bytearray(text.encode() + b"\xff")).decode() == text + "\ufffd"
 

@@ -1,4 +1,7 @@
-"""Tests that each document is in the index once, or counted with the reason of its failure."""
+"""Tests that each document is in the index once, or counted with the reason of its failure.
+
+A rescued document is one that the index refused at first, and accepted with fewer fields.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +142,7 @@ def test_without_documents_no_request_is_sent(bulk: Bulk, deliver: Deliver) -> N
     assert (bulk.requests, outcome.requests, outcome.available) == ([], 0, True)
 
 
-def test_a_second_delivery_only_adds_missing_documents(bulk: Bulk, deliver: Deliver) -> None:
+def test_a_second_delivery_adds_only_the_missing_documents(bulk: Bulk, deliver: Deliver) -> None:
     deliver(made("1", "3"))
     before = dict(bulk.documents)
     assert counts(deliver(made("1", "2", "3", text="another"))) == (1, 2, 0, 0)
@@ -217,7 +220,7 @@ def test_all_documents_are_sent_once_before_busy_ones_are_sent_again(
         pytest.param(AWAY, 0, id="unavailable"),
     ],
 )
-def test_request_that_may_have_failed_is_sent_again(
+def test_a_request_that_may_have_failed_is_sent_again(
     bulk: Bulk, deliver: Deliver, answer: Answer, duplicate: int
 ) -> None:
     bulk.answers.append(answer)
@@ -301,7 +304,7 @@ def test_a_request_that_is_not_permitted_fails_all_its_documents(
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_pauses_are_any_length_below_a_bound_that_doubles(
+def test_each_pause_is_random_below_a_limit_that_doubles(
     bulk: Bulk, deliver: Deliver, clock: Clock, share: float
 ) -> None:
     clock.share = share
@@ -327,7 +330,7 @@ def test_no_pause_is_longer_than_the_time_that_is_left(
     assert (counts(outcome), outcome.retries) == ((2, 0, 0, 1), 4)
 
 
-def test_pause_that_lasts_too_long_ends_the_delivery(
+def test_a_pause_that_lasts_too_long_ends_the_delivery(
     bulk: Bulk, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bulk.refuse = {"1": REJECTED, "2": UNPARSED}
@@ -410,7 +413,7 @@ def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock:
     assert len(list(untouched)) == 2, "a document that cannot be sent was read"
 
 
-def test_deadline_between_chunks_keeps_both_reasons(
+def test_a_deadline_between_chunks_gives_each_chunk_its_own_reason(
     bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunked(monkeypatch, 2)
@@ -422,7 +425,7 @@ def test_deadline_between_chunks_keeps_both_reasons(
     assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
 
 
-def test_deadline_in_a_retry_keeps_the_servers_answer(
+def test_after_a_deadline_during_a_retry_the_reason_is_the_servers_last_answer(
     bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunked(monkeypatch, 2)
@@ -455,7 +458,7 @@ def test_a_document_that_is_not_rescued_in_time_fails(
     [AWAY, CLOSE, Answer(200, "application/json", b"{}", delay=60)],
     ids=["unavailable", "closed", "no answer"],
 )
-def test_deadline_holds_in_real_time(
+def test_the_deadline_is_kept_in_real_time(
     bulk: Bulk, connection: RequestsHttpConnection, answer: Answer, share: float
 ) -> None:
     bulk.always = answer
@@ -567,13 +570,17 @@ def test_one_invalid_action_does_not_fail_its_neighbours(
     assert outcome.requests <= 2 * 4 + 8
 
 
-def test_several_invalid_actions(bulk: Bulk, deliver: Deliver) -> None:
+def test_several_invalid_actions_do_not_fail_the_other_documents(
+    bulk: Bulk, deliver: Deliver
+) -> None:
     outcome = deliver([long_id("y"), *made(*"123"), long_id("z"), *made(*"456"), long_id("w")])
     assert counts(outcome) == (6, 0, 0, 3)
     assert sorted(bulk.ids) == [*"123456"]
 
 
-def test_split_and_busy_at_once(bulk: Bulk, deliver: Deliver) -> None:
+def test_documents_may_be_busy_or_refused_in_a_request_that_is_split(
+    bulk: Bulk, deliver: Deliver
+) -> None:
     bulk.scripts = {"2": deque([REJECTED]), "5": deque([UNPARSED])}
     outcome = deliver([*made(*"123"), long_id("y"), *made(*"45")])
     assert counts(outcome) == (4, 0, 1, 1)
@@ -583,7 +590,7 @@ def test_split_and_busy_at_once(bulk: Bulk, deliver: Deliver) -> None:
 @pytest.mark.parametrize(
     "answers", [[TOO_LARGE, AWAY], [TOO_LARGE, None, AWAY]], ids=["first half", "second half"]
 )
-def test_half_that_gets_no_answer_is_sent_again(
+def test_half_of_a_chunk_that_gets_no_answer_is_sent_again(
     bulk: Bulk, deliver: Deliver, clock: Clock, answers: list[Answer | None]
 ) -> None:
     bulk.answers.extend(answers)
@@ -736,7 +743,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
         pytest.param(TOO_LARGE, True, id="too large"),
     ],
 )
-def test_available_says_whether_the_server_answered_the_last_request(
+def test_available_is_true_if_the_server_answered_the_last_request(
     bulk: Bulk, deliver: Deliver, answer: Answer, *, available: bool
 ) -> None:
     bulk.always = answer
@@ -783,7 +790,7 @@ def test_only_the_last_request_says_whether_the_server_is_available(
         ),
     ],
 )
-def test_summary_and_exception_say_the_same(outcome: Outcome, said: str) -> None:
+def test_the_summary_and_the_exception_have_the_same_text(outcome: Outcome, said: str) -> None:
     assert outcome.summary() == said
     if said:
         with pytest.raises(NotDelivered) as raised:

@@ -273,7 +273,9 @@ def spelled(value: Any) -> str:
         ),
     ],
 )
-def test_fields_and_envelope(line: str, fields: dict[str, Any]) -> None:
+def test_a_document_has_the_envelope_and_the_fields_of_its_line(
+    line: str, fields: dict[str, Any]
+) -> None:
     assert source_of(line) == fields | STANDARD | {"@message": line}
 
 
@@ -281,7 +283,7 @@ def test_fields_and_envelope(line: str, fields: dict[str, Any]) -> None:
     "value", ['"x"', '"\\u0000"', '""', "0", "null", "{}", "[]", "1e5", "true"]
 )
 @pytest.mark.parametrize("name", sorted(RESERVED))
-def test_the_envelope_wins_and_metadata_is_left_out(name: str, value: str) -> None:
+def test_fields_of_a_line_with_reserved_names_are_left_out(name: str, value: str) -> None:
     escaped = f"\\u{ord(name[0]):04X}{name[1:]}"
     for spelling in (name, escaped):
         for line in (
@@ -296,7 +298,7 @@ def test_the_envelope_wins_and_metadata_is_left_out(name: str, value: str) -> No
     assert source_of(below) == STANDARD | {"@message": below, "a": {name: json.loads(value)}}
 
 
-def test_reserved_names_are_complete() -> None:
+def test_the_list_of_reserved_names_is_complete() -> None:
     assert set(STANDARD) | {"@message", "@rescued", "@stack", "@function_version"} == set(ENVELOPE)
     assert {"_id", "_index", "_source", "_routing", "_version"} < set(METADATA)
 
@@ -319,7 +321,7 @@ def test_reserved_names_are_complete() -> None:
         "_aws2",
     ],
 )
-def test_other_names_are_kept(name: str) -> None:
+def test_names_that_are_not_reserved_are_kept(name: str) -> None:
     assert source_of(json.dumps({name: 1}))[name] == 1
 
 
@@ -378,7 +380,7 @@ def test_a_long_line_is_kept_whole(line: str) -> None:
     [Rules(), Rules(redaction=Redaction({}, ("email",), b""))],
     ids=["as they are", "redacted"],
 )
-def test_no_depth_of_nesting_loses_the_line(depth: int, rules: Rules) -> None:
+def test_a_line_is_kept_however_deeply_its_fields_are_nested(depth: int, rules: Rules) -> None:
     line = '{"a":' * depth + "1" + "}" * depth
     document = made(line, rules)
     assert document.lines.count(b"\n") == 2
@@ -388,7 +390,7 @@ def test_no_depth_of_nesting_loses_the_line(depth: int, rules: Rules) -> None:
     assert found == line or (found.startswith("[withheld") and rules.redaction and depth >= 600)
 
 
-def test_deep_extracted_fields_do_not_lose_the_line() -> None:
+def test_a_line_is_kept_although_its_extracted_fields_are_nested_too_deeply() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
@@ -423,14 +425,16 @@ def test_deep_extracted_fields_do_not_lose_the_line() -> None:
         ),
     ],
 )
-def test_day_and_moment_are_those_of_the_event(timestamp: int, index: str, moment: str) -> None:
+def test_the_index_has_the_day_of_the_event_and_the_document_has_its_time(
+    timestamp: int, index: str, moment: str
+) -> None:
     action, source = parsed(made("words", timestamp=timestamp))
     assert action["create"]["_index"] == index
     assert source["@timestamp"] == moment
 
 
 @given(timestamp=st.integers(0, LAST_MILLISECOND))
-def test_no_moment_is_rounded(timestamp: int) -> None:
+def test_no_time_is_rounded(timestamp: int) -> None:
     action, source = parsed(made("words", timestamp=timestamp))
     moment = datetime.fromisoformat(source["@timestamp"])
     assert moment == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp)
@@ -485,7 +489,7 @@ def test_every_id_can_be_sent(identifier: str) -> None:
 )
 @pytest.mark.parametrize("redaction", [None, REDACTION.redaction], ids=["as they are", "redacted"])
 @pytest.mark.parametrize("extracted", [None, {"n": "5"}], ids=["", "with extracted fields"])
-def test_excluded_kinds_are_counted(
+def test_lines_of_excluded_kinds_are_only_counted(
     excluded: frozenset[Kind], redaction: Redaction | None, extracted: dict[str, Any] | None
 ) -> None:
     lines = [line for some in SAMPLES.values() for line in some]
@@ -619,7 +623,7 @@ ENDS = st.sampled_from(["", "", "", "\n", " \r\n", "\u2028", "\x0b", "\x1c", "}"
 
 
 @given(data=st.data(), fields=OBJECTS, start=STARTS, end=ENDS)
-def test_copied_fields_are_the_parsed_ones(
+def test_copied_fields_are_equal_to_parsed_fields(
     data: st.DataObject, fields: dict[str, Any], start: str, end: str
 ) -> None:
     check_copied_fields(start + data.draw(json_text(fields)) + end)
@@ -672,7 +676,7 @@ def test_copied_fields_are_the_parsed_ones(
     ],
     ids=ascii,
 )
-def test_copied_fields_are_the_parsed_ones_in_odd_lines(line: str) -> None:
+def test_copied_fields_are_equal_to_parsed_fields_in_odd_lines(line: str) -> None:
     check_copied_fields(line)
 
 
@@ -733,7 +737,7 @@ def test_the_fields_of_most_lines_are_copied_unchanged(line: str) -> None:
     rules=st.sampled_from(RULES),
 )
 @example(line='{"n":"\ud800"}', rules=Rules())
-def test_any_text_is_in_one_document_or_excluded(line: str, rules: Rules) -> None:
+def test_any_line_becomes_one_document_or_is_excluded(line: str, rules: Rules) -> None:
     counted: Counter[str] = Counter()
     found = list(documents(payload(line), rules, counted, NOW))
     assert len(found) + counted.total() == 1
@@ -758,7 +762,7 @@ EVENTS = st.builds(
 
 
 @given(events=st.lists(EVENTS, max_size=6), rules=st.sampled_from(RULES), group=ANY_TEXT)
-def test_each_event_is_one_document_or_excluded(
+def test_each_event_becomes_one_document_or_is_excluded(
     events: list[LogEvent], rules: Rules, group: str
 ) -> None:
     counted: Counter[str] = Counter()
@@ -788,10 +792,12 @@ def test_fields_keep_their_values(value: dict[str, Any]) -> None:
         pytest.param(
             {"a": '{"n": 1}'}, {"a": '{"n": 1}', "$a": {"n": 1}}, id="an object in a field"
         ),
-        pytest.param({}, {"n": 1}, id="none: the fields of the line"),
+        pytest.param({}, {"n": 1}, id="no extracted fields: the fields of the line are used"),
     ],
 )
-def test_extracted_fields_are_the_fields(extracted: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_a_document_has_the_fields_that_the_filter_pattern_extracted(
+    extracted: dict[str, Any], fields: dict[str, Any]
+) -> None:
     assert source_of('{"n": 1}', extracted=extracted) == fields | STANDARD | {
         "@message": '{"n": 1}'
     }
@@ -839,7 +845,7 @@ PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}
         ("", "log"),
     ],
 )
-def test_a_line_of_a_trusted_group_names_its_kind(line: str, kind: str) -> None:
+def test_a_line_of_a_trusted_group_gets_the_kind_that_it_names(line: str, kind: str) -> None:
     """Redaction does not change the kind, even if it drops the field that names the kind."""
     redaction = Redaction({"message": "drop", "prediction": "drop"}, ("email",), b"key")
     for rules in (Rules(), Rules(redaction=redaction)):
@@ -888,7 +894,7 @@ def test_a_forged_envelope_is_replaced() -> None:
     assert source_of(line) == STANDARD | {"@message": line, "message": "prediction"}
 
 
-def test_stack_prefix_and_position() -> None:
+def test_a_document_has_its_stack_its_position_and_an_index_with_the_prefix() -> None:
     rules = Rules(stack='a "stack"', prefix="dev-cwl-", record_groups=frozenset({"group"}))
     found = [
         parsed(document)
@@ -903,7 +909,7 @@ def test_stack_prefix_and_position() -> None:
     assert [source["@position"] for _, source in found] == [0, 1, 2]
 
 
-def test_excluded_lines_do_not_change_the_position_of_others() -> None:
+def test_excluded_lines_do_not_change_the_position_of_other_lines() -> None:
     found = documents(payload("words", PREDICTION), Rules(frozenset({Kind.TEXT})), Counter(), NOW)
     assert parsed(only(found))[1]["@position"] == 1
 
@@ -921,7 +927,9 @@ def test_excluded_lines_do_not_change_the_position_of_others() -> None:
     ],
 )
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
-def test_a_name_is_reserved_if_its_part_before_the_first_dot_is(name: str, rules: Rules) -> None:
+def test_a_name_is_reserved_if_its_part_before_the_first_dot_is_reserved(
+    name: str, rules: Rules
+) -> None:
     for line in (
         f'{{"{name}":"forged","n":1}}',
         f'{{"n":1, "{name}" : {{"a":1}}}}',

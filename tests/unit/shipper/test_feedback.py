@@ -57,7 +57,7 @@ def test_each_form_of_a_feedback_line_gives_the_same_fields(form: dict[str, Any]
     assert not {"label", "source", "explanation", "identifier"} & set(source)
 
 
-def test_the_field_map_renames_the_id_and_not_the_label() -> None:
+def test_the_field_map_renames_the_id_but_not_the_label() -> None:
     rules = Rules(names=field_map("prediction_id=request.id,prediction.label=label,text=source"))
     line = {"message": "feedback", "request": {"id": 17}, "label": "positive", "source": "human"}
     source = made(json.dumps(line), rules)

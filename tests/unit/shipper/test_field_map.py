@@ -107,7 +107,9 @@ PAIRS = st.lists(
 
 
 @given(st.dictionaries(NAMES, FIELDS, max_size=5), PAIRS)
-def test_no_value_is_lost(fields: dict[str, Any], pairs: list[tuple[str, str]]) -> None:
+def test_renaming_fields_loses_no_value(
+    fields: dict[str, Any], pairs: list[tuple[str, str]]
+) -> None:
     found = moved(fields, field_map(",".join(f"{target}={name}" for target, name in pairs)))
     assert sorted(_leaves(found)) == sorted(_leaves(fields))
 

@@ -151,7 +151,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Written:
 # --- batches of a stream
 
 
-def test_batch_of_a_stream_is_one_line_of_counts(
+def test_a_batch_of_a_stream_gives_one_line_of_counts(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
@@ -197,7 +197,7 @@ def test_a_batch_of_the_shippers_own_group_is_logged_as_such(
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "again"])
 @pytest.mark.parametrize("name", SAMPLES)
-def test_sample_is_shipped_and_counted(
+def test_each_sample_is_shipped_and_counted(
     *, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, before: int
 ) -> None:
     handler = load().handler
@@ -226,7 +226,7 @@ def test_the_samples_are_complete() -> None:
     assert len(lines_of(sample("mixed-lines"))) >= 5
 
 
-def test_document_is_the_record_in_its_envelope(load: Load, bulk: Bulk) -> None:
+def test_the_document_is_the_record_with_the_envelope(load: Load, bulk: Bulk) -> None:
     load().handler(sample("subscription"), Context())
     record = json.loads((EVENTS / "record.prediction.json").read_text(encoding="utf-8"))
     source = json.loads(bulk.documents[INDEX, FIRST])
@@ -242,7 +242,7 @@ def test_document_is_the_record_in_its_envelope(load: Load, bulk: Bulk) -> None:
         pytest.param(None, "no awslogs.data", id="nothing"),
     ],
 )
-def test_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment: str) -> None:
+def test_a_broken_payload_is_refused(load: Load, bulk: Bulk, event: Any, fragment: str) -> None:
     handler = load().handler
     with pytest.raises(PayloadInvalid, match=fragment):
         handler(event, Context())
@@ -285,7 +285,7 @@ def test_a_usual_line_is_short(load: Load, capsys: pytest.CaptureFixture[str]) -
     assert len(capsys.readouterr().out) <= 750
 
 
-def test_every_fate_is_counted_once(
+def test_each_document_is_counted_once_by_its_result(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bulk.documents[INDEX, "1"] = b"{}"
@@ -313,7 +313,7 @@ def test_every_fate_is_counted_once(
         pytest.param(-3_600_000, 0, id="in the future, because clocks differ"),
     ],
 )
-def test_the_delay_is_that_of_the_oldest_line(
+def test_the_delay_is_measured_from_the_oldest_line(
     load: Load, capsys: pytest.CaptureFixture[str], age: int, expected: int
 ) -> None:
     load().handler(payload("a", "b", "c", timestamp=time.time_ns() // 1_000_000 - age), Context())
@@ -323,7 +323,7 @@ def test_the_delay_is_that_of_the_oldest_line(
 @pytest.mark.parametrize(
     "event", [sample("control-message"), payload("a")], ids=["no lines", "already in the index"]
 )
-def test_without_a_new_document_there_is_no_delay(
+def test_no_delay_is_reported_without_a_new_document(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], event: Any
 ) -> None:
     bulk.documents[INDEX, "0"] = b"{}"
@@ -423,7 +423,7 @@ def test_good_lines_are_indexed_although_others_fail(
     assert written(capsys).counts == [3, 1, 2, 0, 0, 0]
 
 
-def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
+def test_nothing_is_left_to_retry_if_the_server_comes_back_in_time(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bulk.answers.extend([AWAY, LOST])
@@ -436,7 +436,7 @@ def test_server_that_comes_back_in_time_leaves_nothing_to_retry(
 # --- the shipper's own log
 
 
-def test_own_log_group_is_not_shipped(
+def test_the_shippers_own_log_group_is_not_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise each delivery would write log lines, and the next delivery would ship them.
@@ -555,7 +555,7 @@ def test_redacted_text_is_never_sent(
         ("REDACT_PATTERNS", "phone"),
     ],
 )
-def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str) -> None:
+def test_a_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         load(**{name: value})
 
@@ -571,21 +571,21 @@ def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str) 
         ),
     ],
 )
-def test_missing_setting_is_named_at_the_start(
+def test_a_missing_setting_is_named_at_the_start(
     load: Load, environment: dict[str, str], named: str
 ) -> None:
     with pytest.raises(ValueError, match=named):
         load(**environment)
 
 
-def test_missing_address_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_address_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENSEARCH_URL", raising=False)
     forget()
     with pytest.raises(ValueError, match="OPENSEARCH_URL"):
         importlib.import_module("shipper.handler")
 
 
-def test_limit_is_a_setting(load: Load) -> None:
+def test_the_size_limit_of_a_payload_is_a_setting(load: Load) -> None:
     handler = load(MAX_PAYLOAD_BYTES="100").handler
     with pytest.raises(PayloadInvalid, match="more than 100 bytes"):
         handler(sample("subscription"), Context())
@@ -648,7 +648,7 @@ def test_no_line_and_no_secret_is_written(
     ] == []
 
 
-def test_wrong_address_does_not_show_its_password(load: Load) -> None:
+def test_the_error_about_a_wrong_address_does_not_show_its_password(load: Load) -> None:
     with pytest.raises(ValueError, match="OPENSEARCH_URL") as raised:
         load(OPENSEARCH_URL="htps://writer:secret@example.org")
     assert "secret" not in str(raised.value)

@@ -62,7 +62,7 @@ def payload(*days: int, filters: tuple[str, ...] = (), line: bytes = b'"words"')
     return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events, list(filters))
 
 
-def test_lines_of_a_day_with_documents_without_a_kind_stay_in_their_index(counting: Any) -> None:
+def test_a_day_whose_documents_have_no_kind_is_a_day_for_the_common_index(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(200, b'{"count":0,"_shards":{"failed":0}}'), (200, b'{"count":7}')])
     days = CommonDays(connection, "dev-", "group", Clock().budget(5))
@@ -93,7 +93,7 @@ def test_lines_of_a_day_with_documents_without_a_kind_stay_in_their_index(counti
         ),
     ],
 )
-def test_for_records_nothing_is_counted(
+def test_documents_are_counted_only_for_lines_that_are_not_records(
     counting: Any, rules: Rules, line: bytes, times: int
 ) -> None:
     connection, answers, asked = counting
@@ -110,7 +110,7 @@ def test_for_records_nothing_is_counted(
         pytest.param(payload(TODAY, TODAY + 1), {Kind.TEXT}, id="all excluded"),
     ],
 )
-def test_without_a_document_nothing_is_counted(
+def test_nothing_is_counted_if_no_line_becomes_a_document(
     counting: Any, given: Payload, exclude: set[Kind]
 ) -> None:
     connection, _, asked = counting
@@ -142,7 +142,7 @@ def test_documents_are_counted_only_for_days_with_lines(counting: Any) -> None:
         (302, b""),
     ],
 )
-def test_if_counting_is_refused_logs_have_their_own_index(
+def test_lines_go_to_their_own_index_if_the_server_refuses_to_count(
     counting: Any, answer: tuple[int, bytes]
 ) -> None:
     connection, answers, _ = counting

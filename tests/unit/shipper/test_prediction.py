@@ -188,7 +188,7 @@ def test_a_label_under_another_name_is_no_prediction_without_the_map() -> None:
 @pytest.mark.parametrize(
     "text", ["", "I love it", "Привет, мир! 42", "你好", "🙂🙂", " \t", "a" * 1000, "é́", "x\ud800"]
 )
-def test_descriptors_are_those_of_inference(text: str) -> None:
+def test_the_shipper_describes_a_text_as_the_inference_function_does(text: str) -> None:
     whole = describe(text, tokens=1, unknown=0, truncated=False, key=KEY, usual=USUAL)
     found = described({"text": text}, KEY)["input"]
     assert list(found) == CONTRACT["descriptors"]
@@ -219,7 +219,7 @@ def test_a_redacted_text_has_no_descriptors(line: dict[str, Any], action: Any) -
     assert "input" not in source
 
 
-def test_a_masked_text_is_described_as_it_is_indexed() -> None:
+def test_the_descriptors_of_a_masked_text_describe_its_masked_form() -> None:
     source, _ = made(
         json.dumps(BODY | {"text": "write to a@example.com"}),
         rules=Rules(key=KEY, redaction=Redaction({}, ("email",), KEY)),
@@ -240,12 +240,14 @@ def test_a_masked_text_is_described_as_it_is_indexed() -> None:
         ("", None),
     ],
 )
-def test_the_stream_names_the_functions_version(stream: str, version: str | None) -> None:
+def test_the_function_version_comes_from_the_name_of_the_log_stream(
+    stream: str, version: str | None
+) -> None:
     for line in (PLAIN, json.dumps(OWN), "words"):
         assert made(line, stream)[0].get("@function_version") == version
 
 
-def test_the_contract_has_the_names_of_the_code() -> None:
+def test_the_file_of_rules_has_the_names_that_the_code_uses() -> None:
     assert tuple(CONTRACT["targets"]) == TARGETS
     assert list(of_inference("a", KEY)) == CONTRACT["descriptors"]
 
@@ -267,14 +269,14 @@ def test_the_contract_has_the_names_of_the_code() -> None:
     ids=ascii,
 )
 @pytest.mark.parametrize("names", ["", MAP])
-def test_no_value_loses_a_line(fields: dict[str, Any], names: str) -> None:
+def test_a_line_is_kept_whatever_its_values_are(fields: dict[str, Any], names: str) -> None:
     line = json.dumps(BODY | fields)
     assert made(line, rules=named(names))[0]["@message"] == line
 
 
 @pytest.mark.parametrize("levels", [900, 1_100, 20_000])
 @pytest.mark.parametrize("names", [MAP, "text=a.a.a.a"])
-def test_no_depth_of_nesting_loses_a_line(levels: int, names: str) -> None:
+def test_a_line_is_kept_however_deeply_it_is_nested(levels: int, names: str) -> None:
     for inner in (
         f'{{"prediction":{{"label":"a"}},"a":{"[" * levels}{"]" * levels}}}',
         '{"a":' * levels + "1" + "}" * levels,

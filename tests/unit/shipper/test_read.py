@@ -118,7 +118,7 @@ def nested(depth: int) -> str:
         pytest.param('START {"n": 1}', {"n": 1}, id="an object after the word START"),
     ],
 )
-def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
+def test_a_json_object_in_a_line_is_found(line: str, fields: dict[str, Any]) -> None:
     assert read(line) == (Kind.OBJECT, fields)
 
 
@@ -163,7 +163,7 @@ def test_an_object_is_found(line: str, fields: dict[str, Any]) -> None:
         pytest.param("INIT_STARTED Runtime Version: x", id="nearly INIT_START"),
     ],
 )
-def test_text_has_no_fields(line: str) -> None:
+def test_a_line_without_a_json_object_has_no_fields(line: str) -> None:
     assert read(line) == (Kind.TEXT, {})
 
 
@@ -220,7 +220,7 @@ def test_nested_objects_are_read_in_full_or_not_at_all(depth: int, last: str) ->
         pytest.param(wrapper('{"n": NaN}'), {**WRAPPED, "n": None}, id="NaN inside"),
     ],
 )
-def test_a_loggers_object_is_unwrapped(line: str, fields: dict[str, Any]) -> None:
+def test_the_object_in_a_loggers_message_is_unwrapped(line: str, fields: dict[str, Any]) -> None:
     assert read(line) == (Kind.OBJECT, fields)
 
 
@@ -438,12 +438,14 @@ def test_wrapped_metrics_are_recognised(message: Any) -> None:
         ),
     ],
 )
-def test_lambdas_own_lines(line: str, end: str, kind: str, record: dict[str, Any]) -> None:
+def test_lambdas_own_lines_in_text_format_get_the_fields_of_their_json_format(
+    line: str, end: str, kind: str, record: dict[str, Any]
+) -> None:
     assert read(line + end) == (Kind.PLATFORM, {"type": f"platform.{kind}", "record": record})
 
 
 @pytest.mark.parametrize("event", ["start", "runtimeDone", "report", "initStart", "logsDropped"])
-def test_lambdas_own_lines_in_json(event: str) -> None:
+def test_lambdas_own_lines_in_json_format_are_recognised(event: str) -> None:
     line = {
         "time": "2026-11-23T12:00:00.123Z",
         "type": f"platform.{event}",
@@ -457,7 +459,7 @@ def test_lambdas_own_lines_in_json(event: str) -> None:
     [f"START RequestId: {REQUEST} Version: $LATEST", REPORT + "Status: timeout\tXRAY TraceId: x\t"],
     ids=["START", "REPORT"],
 )
-def test_text_and_json_have_the_same_fields(line: str) -> None:
+def test_a_line_of_lambda_has_the_same_fields_in_text_and_in_json(line: str) -> None:
     fields = read(line).fields
     assert read(json.dumps(fields)) == (Kind.PLATFORM, fields)
 
@@ -574,7 +576,7 @@ def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
         ),
     ],
 )
-def test_extracted_fields_are_read_as_the_consoles_function_does(
+def test_extracted_fields_are_read_as_the_consoles_function_reads_them(
     extracted: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     found = read_extracted(extracted)
@@ -594,7 +596,7 @@ def test_a_number_loses_no_digit(text: str) -> None:
 
 
 @given(value=st.integers(-(2**53), 2**53) | st.floats(-1e15, 1e15))
-def test_a_number_is_a_number(value: float) -> None:
+def test_a_number_in_text_becomes_a_number(value: float) -> None:
     found = number(str(value))
     assert str(found) == str(value) or found == value == 0
     assert type(found) is type(value) or "e" in str(value)
@@ -618,7 +620,7 @@ def test_any_line_is_read(line: str) -> None:
     ascii_only=st.booleans(),
     indent=st.sampled_from([None, 0, 2]),
 )
-def test_a_written_object_is_read(
+def test_any_object_that_python_writes_is_read(
     fields: dict[str, Any], indent: int | None, *, ascii_only: bool
 ) -> None:
     line = json.dumps(fields, ensure_ascii=ascii_only, indent=indent)
@@ -629,7 +631,7 @@ def test_a_written_object_is_read(
 
 
 @given(inner=st.dictionaries(st.text(), VALUES))
-def test_a_wrapped_object_is_at_the_root(inner: dict[str, Any]) -> None:
+def test_the_fields_of_a_wrapped_object_move_to_the_root(inner: dict[str, Any]) -> None:
     expected = WRAPPED | clean(json.loads(json.dumps(inner)))
     assert read(wrapper(inner)).fields == expected
     assert read(wrapper(json.dumps(inner))).fields == expected

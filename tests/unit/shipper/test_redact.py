@@ -161,7 +161,7 @@ def nested(depth: int, inner: str) -> str:
         ),
     ],
 )
-def test_named_fields(fields: dict[str, Any], left: dict[str, Any]) -> None:
+def test_named_fields_are_dropped_or_hashed(fields: dict[str, Any], left: dict[str, Any]) -> None:
     assert shown(compact(fields), NAMED) == (compact(left), left)
     assert shown(json.dumps(fields, indent=1) + "\n", NAMED) == (compact(left), left)
     assert shown("INFO abc " + compact(fields), NAMED) == ("INFO abc " + compact(left), left)
@@ -430,7 +430,7 @@ def unmasked(text: str) -> tuple[str, str]:
         ("192.168.100.200:8080 12:00:00", "192.168.100.200:8080 12:00:00"),
     ],
 )  # fmt: skip
-def test_patterns(text: str, left: str) -> None:
+def test_only_the_texts_that_match_a_pattern_are_masked(text: str, left: str) -> None:
     assert shown(text, MASKED) == (left, {})
     assert shown(compact({"a": [text], text: 1}), MASKED) == (
         compact({"a": [left], left: 1}),
@@ -449,13 +449,13 @@ def test_a_name_is_masked_even_if_its_value_is_redacted() -> None:
     assert shown(compact(line), ALL)[1] == {"[email] .token": hashed(SECRET), "[email]": 1}
 
 
-def test_each_pattern_is_used_alone() -> None:
+def test_each_pattern_can_be_used_alone() -> None:
     line = "a@b.de 4111111111111111"
     assert shown(line, Redaction({}, ("email",), b""))[0] == "[email] 4111111111111111"
     assert shown(line, Redaction({}, ("number",), b""))[0] == "a@b.de [number]"
 
 
-def test_a_number_outside_of_a_text_is_not_masked() -> None:
+def test_a_json_number_is_not_masked() -> None:
     line = '{"n":4111111111111111,"score":0.123456789,"timestamp":1795435200123}'
     assert shown(line, MASKED) == (line, json.loads(line))
 
@@ -533,7 +533,7 @@ def test_expressions_that_may_match_anywhere_have_bounded_repetitions() -> None:
 
 
 @pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
-def test_decoding_ends_and_its_time_is_linear(text: str) -> None:
+def test_decoding_ends_and_takes_time_linear_in_the_length_of_the_text(text: str) -> None:
     """A reading is the text after one level of decoding, and a level reads each character once.
 
     So the time grows with the total length of the readings.
@@ -592,7 +592,7 @@ def test_every_row_of_the_documented_table_is_tested() -> None:
     assert len(ROWS) > 120
 
 
-def test_the_hash_of_a_field_is_marked_and_differs_from_input_hash() -> None:
+def test_the_hash_of_a_field_has_a_mark_and_differs_from_input_hash() -> None:
     """The stack has one secret, which is the key of `input.hash`.
 
     The key of a redacted field's hash is derived from the secret.
@@ -603,7 +603,7 @@ def test_the_hash_of_a_field_is_marked_and_differs_from_input_hash() -> None:
     assert own not in found
 
 
-def test_a_hash_depends_only_on_the_value_and_the_key() -> None:
+def test_the_hash_of_a_field_depends_only_on_its_value_and_the_key() -> None:
     found = [
         shown('{"token":"a"}', NAMED)[1]["token"],
         shown('x {"b":{"token":"a"}}', NAMED)[1]["b"]["token"],

@@ -210,7 +210,7 @@ def test_a_scheduled_replay_takes_all_waiting_letters(
     assert (summary["level"], rest) == ("INFO", [])
 
 
-def test_batches_that_lambda_gave_up_are_replayed_too(
+def test_batches_that_lambda_gave_up_on_are_replayed_too(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A batch with an unreadable record is set aside after its other lines were delivered."""
@@ -234,7 +234,7 @@ def test_batches_that_lambda_gave_up_are_replayed_too(
 
 
 @pytest.mark.parametrize("event", [{}, SCHEDULED], ids=["by hand", "by schedule"])
-def test_empty_bucket(
+def test_the_replay_of_an_empty_bucket_does_nothing(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], event: Any
 ) -> None:
     assert load().handler(event, Context()) == NOTHING
@@ -245,7 +245,7 @@ def test_empty_bucket(
     assert left(s3) == []
 
 
-def test_every_fate_is_counted_and_logged(
+def test_each_letter_is_counted_and_logged_by_its_result(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(s3, "good", payload("1"))
@@ -354,7 +354,7 @@ def test_letters_of_every_page_are_replayed(
 @pytest.mark.parametrize(
     "more", [{}, {"prefix": "poison/"}, {"since": "2026-11-23"}], ids=["all", "prefix", "since"]
 )
-def test_dry_run_only_counts(
+def test_a_dry_run_only_counts(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], more: dict[str, str]
 ) -> None:
     below = more.get("prefix", f"{PREFIX}ShipperFunction/")
@@ -484,7 +484,7 @@ def test_letters_that_were_set_aside_are_replayed_by_prefix(
 # --- limits of rate and time
 
 
-def test_rate_is_kept(load: Load, s3: Any) -> None:
+def test_the_rate_is_kept(load: Load, s3: Any) -> None:
     put(s3, "one", payload("1", "2", "3"))
     put(s3, "two", payload("4", "5", "6"))
     handler = load(EVENTS_PER_SECOND="10").handler
@@ -558,9 +558,7 @@ def test_an_endless_listing_of_the_bucket_is_ended(
 def test_no_pause_is_longer_than_the_time_that_is_left(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Otherwise a pause could be longer than the time that is left, and Lambda would end the
-    invocation without a message.
-    """
+    """If a pause were longer, Lambda would end the invocation without a message."""
     put(s3, "one", payload("1", "2", "3"))
     put(s3, "two", payload("4", "5", "6"))
     handler = load(EVENTS_PER_SECOND="0.1").handler
@@ -585,7 +583,7 @@ def test_there_is_no_pause_after_the_last_letter(load: Load, s3: Any) -> None:
 @pytest.mark.parametrize(
     "value", ["0", "-1", "", " ", "fast", "1,000", "nan", "inf", "-inf", "1e-400"]
 )
-def test_wrong_rate_is_named_at_the_start(load: Load, value: str) -> None:
+def test_a_wrong_rate_is_named_at_the_start(load: Load, value: str) -> None:
     with pytest.raises(ValueError, match="EVENTS_PER_SECOND must be a number above 0, not "):
         load(EVENTS_PER_SECOND=value)
 
@@ -595,7 +593,7 @@ def test_wrong_rate_is_named_at_the_start(load: Load, value: str) -> None:
     [(None, 2000), ("1", 1), ("0.5", 0.5), ("2000", 2000)],
     ids=["not set", "1", "0.5", "2000"],
 )
-def test_rate_is_a_setting(load: Load, value: str | None, rate: float) -> None:
+def test_the_rate_is_a_setting(load: Load, value: str | None, rate: float) -> None:
     assert load(EVENTS_PER_SECOND=value).events_per_second == rate
 
 
@@ -610,7 +608,7 @@ def test_rate_is_a_setting(load: Load, value: str | None, rate: float) -> None:
         ("REDACT_FIELDS", "text=hash"),
     ],
 )
-def test_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str | None) -> None:
+def test_a_wrong_setting_is_named_at_the_start(load: Load, name: str, value: str | None) -> None:
     with pytest.raises(ValueError, match=name if name != "REDACT_FIELDS" else "REDACT_KEY"):
         load(**{name: value})
 
@@ -637,7 +635,7 @@ def test_the_replay_excludes_and_redacts_like_the_shipper(load: Load, bulk: Bulk
     assert [text for text in (LINE, "quokka@") if text in sent] == []
 
 
-def test_limit_is_a_setting(load: Load, s3: Any) -> None:
+def test_the_size_limit_of_a_payload_is_a_setting(load: Load, s3: Any) -> None:
     put(s3, "one", payload("1"))
     assert load(MAX_PAYLOAD_BYTES="100").handler(SCHEDULED, Context())["poisoned"] == 1
     assert left(s3) == ["poison/one"]

@@ -99,7 +99,7 @@ def test_payloads_of_a_batch_share_requests(
     assert attempt.oldest == NOON
 
 
-def test_chunks_are_filled_across_payloads(
+def test_a_request_holds_documents_of_several_payloads(
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -153,7 +153,7 @@ def test_an_unreadable_record_is_reported_and_the_others_are_delivered(  # noqa:
         pytest.param([data()], id="no lines"),
     ],
 )
-def test_batch_without_lines(
+def test_a_batch_without_lines_sends_nothing(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock, records: list[str]
 ) -> None:
     assert Shipped(batch(*records), connection, clock).reported == []
@@ -189,7 +189,7 @@ def test_events_of_another_service_are_refused(
         pytest.param({"4": UNPARSED}, [1], id="refused in every form"),
     ],
 )
-def test_first_record_with_an_undelivered_line_is_reported(
+def test_the_first_record_with_an_undelivered_line_is_reported(
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -205,10 +205,10 @@ def test_first_record_with_an_undelivered_line_is_reported(
         assert attempt.received == outcome.documents + outcome.excluded
 
 
-def test_records_wait_for_the_server_while_there_is_time(
+def test_the_batch_is_attempted_again_while_there_is_time(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """The first requests fail because a permission is missing, and somebody adds it later."""
+    """The first requests fail because a permission is missing. Somebody adds it in time."""
     bulk.answers = deque([DENIED, DENIED])
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=300)
     assert shipped.reported == []
@@ -217,7 +217,7 @@ def test_records_wait_for_the_server_while_there_is_time(
     assert [attempt.first_failed for attempt in shipped.attempts] == [0, 0, None]
 
 
-def test_waiting_attempts_begin_at_the_first_record_that_is_not_delivered(
+def test_the_next_attempt_begins_at_the_first_record_that_is_not_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
     bulk.scripts["2"] = deque([FORBIDDEN])
@@ -227,10 +227,10 @@ def test_waiting_attempts_begin_at_the_first_record_that_is_not_delivered(
     assert [attempt.outcome.duplicate for attempt in shipped.attempts] == [0, 1]
 
 
-def test_an_outage_takes_the_whole_time_and_reports_the_first_record(
+def test_during_an_outage_attempts_go_on_until_the_time_is_up(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """Thus the limited number of Lambda's retries lasts for a long outage."""
+    """Lambda repeats a batch only a few times, so each attempt should last as long as possible."""
     bulk.always = AWAY
     start = clock.now
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=800)
@@ -246,7 +246,7 @@ def test_without_time_nothing_is_sent_and_the_first_record_is_reported(
     assert bulk.requests == []
 
 
-def test_if_time_ends_between_two_records_the_second_is_reported(
+def test_if_the_time_ends_between_two_records_the_second_one_is_reported(
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -332,10 +332,10 @@ def test_only_the_unreadable_record_is_not_delivered(
         ship_kept(json.loads(content["payload"]), SETTINGS, connection, Clock().budget(100))
 
 
-def test_a_kept_batch_waits_until_its_lines_are_delivered(
+def test_a_batch_that_lambda_gave_up_on_is_kept_until_its_lines_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """Although another record can never be read, the batch must not be set aside yet."""
+    """One record of this batch can never be read. The batch is set aside, but only afterwards."""
     event = batch(BAD, data("1"), data("2"))
     bulk.refuse = {"2": FORBIDDEN}
     assert ship_kept(event, SETTINGS, connection, clock.budget(10)).failed == 1

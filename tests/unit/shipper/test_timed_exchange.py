@@ -94,7 +94,7 @@ def silent(_connection: socket.socket, over: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("serve", [dripping_headers, dripping_body, slow_reader, silent])
-def test_an_exchange_ends_in_its_time_and_its_connection_is_closed(serve: Serve) -> None:
+def test_an_exchange_ends_at_its_time_limit_and_its_connection_is_closed(serve: Serve) -> None:
     content = (
         body(made("1")) + bytes(range(256)) * 100_000 if serve is slow_reader else body(made("1"))
     )
@@ -116,7 +116,9 @@ def is_closed(connection: socket.socket) -> bool:
     return True
 
 
-def test_a_slow_name_lookup_ends_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_with_a_slow_name_lookup_ends_at_its_time_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     over = threading.Event()
     lookup = socket.getaddrinfo
 
@@ -185,7 +187,7 @@ def late(connection: socket.socket, over: threading.Event) -> None:
     connection.sendall(ANSWER)
 
 
-def test_after_a_closed_connection_the_next_exchange_works() -> None:
+def test_the_exchange_after_a_closed_connection_succeeds() -> None:
     with (
         serving(in_turn(dripping_headers, prompt)) as (url, _),
         closing(connect(url, {})) as connection,
@@ -195,10 +197,10 @@ def test_after_a_closed_connection_the_next_exchange_works() -> None:
     assert found[1] == INDEXED
 
 
-def test_a_count_without_an_answer_does_not_end_the_next_delivery(
+def test_a_count_of_documents_that_gets_no_answer_does_not_end_the_next_delivery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The time limit of an earlier invocation must not end a later exchange."""
+    """A request for a count gets no answer in time. Its time limit must not end a later request."""
     monkeypatch.setattr(log_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []
@@ -233,7 +235,7 @@ def test_a_count_without_an_answer_does_not_end_the_next_delivery(
     assert (second.indexed, second.requests, len(bodies)) == (1, 1, 1)
 
 
-def test_the_time_limit_of_an_exchange_ends_no_later_one() -> None:
+def test_the_time_limit_of_an_exchange_does_not_end_a_later_exchange() -> None:
     with (
         serving(in_turn(prompt, prompt, late)) as (url, connections),
         closing(connect(url, {})) as connection,
@@ -247,10 +249,10 @@ def test_the_time_limit_of_an_exchange_ends_no_later_one() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, -1000.0], ids=["the same clock", "a clock set back"])
-def test_an_exchange_ends_in_its_time_after_a_longer_one(
+def test_an_exchange_ends_at_its_own_time_limit_if_the_exchange_before_had_a_longer_one(
     shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock may go back when a snapshot is restored on another machine."""
+    """If a snapshot is restored on another machine, the clock may show an earlier time."""
     with (
         serving(in_turn(prompt, dripping_headers)) as (url, connections),
         closing(connect(url, {})) as connection,
@@ -287,7 +289,7 @@ def test_an_exchange_on_an_open_connection_starts_no_thread(
         assert [send(body(made("1")), 1, connection, 10.0) for _ in range(3)] == [INDEXED] * 3
 
 
-def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_read_only_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shipper.client.LONGEST_ANSWER", 1 << 20)
     sent: list[int] = []
 
@@ -306,7 +308,9 @@ def test_an_endless_answer_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("problem", [ValueError("mine"), KeyboardInterrupt()])
-def test_a_call_raises_its_own_exception(problem: BaseException) -> None:
+def test_a_call_in_a_thread_raises_the_exception_of_the_called_function(
+    problem: BaseException,
+) -> None:
     def fail() -> None:
         raise problem
 

@@ -20,7 +20,7 @@ def test_a_taken_port_is_refused() -> None:
     ensure_free(port, "API_PORT")
 
 
-def test_free_port_can_be_used() -> None:
+def test_a_free_port_can_be_used() -> None:
     port = free_port()
     ensure_free(port, "API_PORT")
     socket.create_server(("127.0.0.1", port)).close()

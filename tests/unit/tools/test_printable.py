@@ -24,11 +24,11 @@ ROOT = Path(__file__).parents[2]
         (None, "None"),
     ],
 )
-def test_what_is_printed(value: object, printed: str) -> None:
+def test_unprintable_characters_are_replaced(value: object, printed: str) -> None:
     assert plain(value) == printed
 
 
 @given(st.text(st.characters(categories=None)))
-def test_nothing_steers_the_terminal(text: str) -> None:
+def test_no_text_can_control_the_terminal(text: str) -> None:
     assert plain(text).isprintable()
     plain(text).encode()
