@@ -31,8 +31,8 @@ class Prediction:
     `signature` describes the text in eight small whole numbers, which the model's profile defines.
     `novelty` tells how unlike this signature is to the signatures of the profile's reference texts:
     it is the logarithm of the Mahalanobis distance.
-    `surprisal` is in bits per pair of neighbouring word pieces. `latency_ms` is the time for
-    tokenising the text and running the model.
+    `surprisal` tells how unusual the order of the word pieces is, in bits per pair of neighbours.
+    `latency_ms` is the time for tokenising the text and running the model.
     """
 
     label: str

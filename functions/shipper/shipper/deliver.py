@@ -49,6 +49,7 @@ class Outcome:
     """The counts of a delivery.
 
     `excluded` counts the lines of a kind that is not shipped; every other line becomes a document.
+    `rescued` counts the documents that the index refused at first and accepted with fewer fields.
     `predictions` counts the documents of live predictions, delivered or not. `reasons` counts the
     documents that are not in the index, by reason. `sent_bytes` counts bytes before compression.
     `available` is true if the server was able to process the last request. `denied` is true if the

@@ -62,7 +62,7 @@ def test_signature_novelty_and_surprisal_do_not_depend_on_other_requests(
         return {sentence: (one.signature, one.novelty, one.surprisal) for sentence, one in found}
 
     assert asked(SENTENCES) == asked(SENTENCES[::-1])
-    for part in range(2):  # the lower surprisal of usual texts is tested below
+    for part in range(2):  # only signature and novelty: surprisal has a test of its own
         assert len({str(numbers[part]) for numbers in asked(SENTENCES).values()}) > 1
 
 
@@ -181,7 +181,7 @@ def test_word_pieces_are_counted_without_special_tokens(
         pytest.param("\U0010ffff\ue000", id="code points without a character"),
     ],
 )
-def test_odd_text_gets_probabilities(classifier: Classifier, text: str) -> None:
+def test_odd_texts_get_probabilities(classifier: Classifier, text: str) -> None:
     prediction = classifier.predict(text)
     assert sum(prediction.probability.values()) == pytest.approx(1)
     assert (
@@ -255,7 +255,7 @@ def test_model_output_that_is_not_finite_gives_no_prediction(
         pytest.param([-1e4, 1e4], 1.0, [0.0, 1.0], id="far apart"),
     ],
 )
-def test_softmax_divides_by_the_temperature(
+def test_the_softmax_divides_the_logits_by_the_temperature(
     logits: list[float], temperature: float, expected: list[float]
 ) -> None:
     assert softmax(logits, temperature) == pytest.approx(expected)
@@ -266,7 +266,9 @@ TEMPERATURES = st.floats(0.25, 16)
 
 
 @given(logits=LOGITS, temperature=TEMPERATURES)
-def test_softmax_sums_to_one_and_keeps_the_order(logits: list[float], temperature: float) -> None:
+def test_the_probabilities_sum_to_one_and_have_the_order_of_the_logits(
+    logits: list[float], temperature: float
+) -> None:
     first, second = softmax(logits, temperature)
     assert isclose(first + second, 1)
     assert first == second or (first > second) == (logits[0] > logits[1])

@@ -53,7 +53,7 @@ def trace(guess: str, prediction: Prediction, *, log_signals: bool) -> str:
     return repr(record)
 
 
-def test_with_signals_every_guess_is_found(predictions: list[Prediction]) -> None:
+def test_with_signals_every_text_is_found(predictions: list[Prediction]) -> None:
     """With LogSignals=true, the attack finds all 4,000 texts.
 
     So the attack works. If it did not, the next test would prove nothing.

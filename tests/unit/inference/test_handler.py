@@ -25,7 +25,7 @@ SCHEMA = Draft202012Validator(
 CARD = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))
 MODEL = {"name": CARD["name"], "version": CARD["version"]}
 RECORDED = MODEL | {"profile": CARD["profile"]}
-# no output contains these words unless it contains the sentence
+# These words are rare: an output that contains one of them contains the sentence.
 QUOKKA = "Quokkas quietly quarrel with naïve wombats"
 BATCH = [QUOKKA, "The boy are sitting on a bench", QUOKKA]
 
@@ -421,7 +421,7 @@ def test_the_record_of_a_refused_request_has_its_traffic(
     assert record["traffic"] == traffic
 
 
-def test_describe_answers_with_the_card_and_logs_nothing(
+def test_a_request_to_describe_the_model_gets_the_card_and_logs_nothing(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     golden = json.loads((TESTED / "profile.json").read_text(encoding="utf-8"))["golden"]
@@ -464,7 +464,7 @@ def test_only_a_direct_canary_gets_tokens_and_signature(
                 assert told == [None] * 3
 
 
-def test_describe_is_not_offered_over_http(load: Load) -> None:
+def test_the_model_is_not_described_over_http(load: Load) -> None:
     assert load().handler(over_http({"describe": True}), Context())["statusCode"] == 422
 
 
@@ -511,7 +511,7 @@ def test_the_answer_to_a_failure_of_the_model_quotes_nothing(
     assert counted(captured.out) == {"PredictionFailures": [1]}
 
 
-def test_an_unwritable_output_never_fails_a_prediction(
+def test_a_prediction_is_answered_although_the_output_cannot_be_written(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Unwritable())
@@ -522,7 +522,7 @@ def test_an_unwritable_output_never_fails_a_prediction(
         assert len(module.handler({"sentences": ["A boy"] * 64}, Context())["predictions"]) == 64
 
 
-def test_a_record_that_cannot_be_made_never_fails_a_prediction(
+def test_a_prediction_is_answered_although_its_record_cannot_be_made(
     load: Load, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     module = load()

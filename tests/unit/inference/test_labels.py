@@ -23,7 +23,7 @@ from inference.labels import field_names
         pytest.param((".", "*", "_id"), ["_", "__1", "_id"], id="punctuation"),
     ],
 )
-def test_the_field_name_of_a_label(labels: tuple[str, ...], names: list[str]) -> None:
+def test_a_label_gets_a_valid_field_name(labels: tuple[str, ...], names: list[str]) -> None:
     assert list(field_names(labels).items()) == list(zip(labels, names, strict=True))
 
 

@@ -123,7 +123,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
         ),
     ],
 )
-def test_an_unfit_folder_is_refused_with_a_sentence(
+def test_a_folder_that_cannot_be_used_is_refused_with_one_sentence(
     folder: Path, change: Callable[[Path], None], said: str
 ) -> None:
     change(folder)

@@ -143,7 +143,7 @@ def test_the_owner_is_found_only_by_the_whole_name_of_a_group(logs: Any) -> None
         owner(logs, "/aws/lambda/pred")  # the beginning of the group's name
 
 
-def test_the_only_subscription_gives_the_pattern(logs: Any) -> None:
+def test_the_pattern_comes_from_the_only_subscription(logs: Any) -> None:
     subscribe(logs, "predictions", '{ $.message = "prediction" }')
     assert subscribed_pattern(logs, GROUP) == '{ $.message = "prediction" }'
 
@@ -164,7 +164,9 @@ def test_without_exactly_one_subscription_a_pattern_is_required(
 @pytest.mark.parametrize(
     "more", [{"applyOnTransformedLogs": True}, {"fieldSelectionCriteria": '@aws.account = "1"'}]
 )
-def test_a_pattern_is_required_if_the_subscription_selects_by_more(more: dict[str, Any]) -> None:
+def test_a_pattern_is_required_if_the_subscription_selects_by_more_than_its_pattern(
+    more: dict[str, Any],
+) -> None:
     class Logs:
         def get_paginator(self, name: str) -> Logs:
             assert name == "describe_subscription_filters"
@@ -276,7 +278,7 @@ def test_a_backfill_keeps_to_the_rate(logs: Any) -> None:
             found(logs), lambda payload: Outcome(duplicate=len(payload.events)), 0.1, pauses.append
         )
     )
-    # The time that the delivery took is subtracted.
+    # A pause is a little shorter, because the time of the delivery is subtracted.
     assert pauses == [
         pytest.approx(100, abs=5),
         pytest.approx(50, abs=5),
@@ -315,7 +317,7 @@ def test_a_backfill_ends_if_the_server_accepts_nothing() -> None:
     )
     assert taken(away, away, Outcome(duplicate=1), away, away) == (5, "")
     assert taken(*[failing("429 busy", indexed=1)] * 4) == (4, "")  # some documents are accepted
-    # The third payload was excluded, so nothing was sent to the server.
+    # All lines of the third payload are excluded, so nothing is sent to the server.
     assert taken(away, away, Outcome(excluded=3), away) == (
         4,
         taken(away, away, away)[1],

@@ -158,7 +158,7 @@ def test_backfill_excludes_and_redacts(
     assert b"example.org" not in source
 
 
-def test_backfill_says_why_some_failed_and_where_to_go_on(
+def test_backfill_says_why_some_lines_failed_and_where_to_continue(
     run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 2)
@@ -210,7 +210,7 @@ def test_backfill_stops_early_if_the_server_accepts_nothing(
     assert summary.startswith("python -m operate: 6 of 6 documents not delivered: ")
 
 
-def test_backfill_refuses_if_ids_differ(run: Run, logs: Any, index: Bulk) -> None:
+def test_backfill_sends_nothing_if_ids_differ(run: Run, logs: Any, index: Bulk) -> None:
     put(logs, "a", (1, "x"), (200, "x"))
     run(*backfilling(*ALL))
     [first, second] = sorted(index.ids, key=int)
@@ -226,7 +226,7 @@ def test_backfill_refuses_if_ids_differ(run: Run, logs: Any, index: Bulk) -> Non
             err,
         )
     assert index.documents == before
-    # without documents between these times, a backfill adds no line twice
+    # Between these times there are no documents, so a backfill cannot add a line twice.
     assert (
         run(
             "backfill", "--log-group", GROUP, "--from", f"{DAY}T10:30", "--to", f"{DAY}T13:00", *ALL
@@ -244,7 +244,7 @@ def test_backfill_with_a_space_delimited_pattern_says_what_is_lost(run: Run, log
     )
 
 
-def test_ctrl_c_says_where_to_go_on(
+def test_after_ctrl_c_backfill_says_where_to_continue(
     run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 2)

@@ -209,7 +209,7 @@ def test_the_ids_of_the_newest_three_documents_are_compared(
 
 
 @pytest.mark.parametrize("pattern", ["", "none of these"])
-def test_another_id_is_refused(
+def test_a_document_whose_id_differs_from_its_line_is_an_error(
     logs: Any, index: Bulk, connection: RequestsHttpConnection, pattern: str
 ) -> None:
     put(logs, "a", 1, 2)

@@ -65,7 +65,7 @@ def test_reconcile_uses_the_given_intervals_and_the_pattern_of_the_subscription(
         [f"{DAY}T10:17:30Z", "2", "0", "2"],
         [f"{DAY}T10:38:30Z", "1", "0", "1"],
     ]
-    assert "--pattern" not in out  # the backfill finds the same pattern
+    assert "--pattern" not in out  # a backfill uses this pattern anyway
     assert f"--from {DAY}T10:17:30Z --to {DAY}T10:45:30Z" in out
 
 
@@ -122,7 +122,7 @@ def test_a_surplus_in_one_interval_does_not_hide_missing_documents_in_another(
     code, out, err = run(*counting(*ALL))
     assert (code, table(out)[-1]) == (1, ["2 intervals with lines or documents", "2", "2", "0"])
     assert "but CloudWatch now has the id" in err
-    assert "this closes the gap" not in out  # a backfill would not close it
+    assert "this closes the gap" not in out  # a backfill would not add the document
 
 
 def test_reconcile_does_not_report_excluded_lines_as_missing(

@@ -74,7 +74,9 @@ def test_replay_dry_run_lists_the_oldest_first(
     assert [line[-1] for line in out.splitlines()[:-1]] == ["a", "b", "c"]
 
 
-def test_replay_names_poisoned_and_waiting_letters(run: Run, bucket: Any, index: Bulk) -> None:
+def test_replay_names_the_letters_that_were_not_delivered(
+    run: Run, bucket: Any, index: Bulk
+) -> None:
     waits = letter(bucket, "waits", "1", "2")
     index.refuse["2"] = EXPIRED
     poison = "aws/lambda/async/shipper/poison"
@@ -150,7 +152,9 @@ def test_replay_keeps_to_the_rate(run: Run, bucket: Any) -> None:
     assert time.monotonic() - start >= 0.5
 
 
-def test_ctrl_c_says_what_was_done(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_ctrl_c_replay_says_what_was_done(
+    run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         letter(bucket, str(number), str(number))
     interrupt_at(2, monkeypatch)

@@ -250,7 +250,7 @@ SILENT = (Gap(NOW - timedelta(minutes=30), NOW, 55.5),)
         ({"predictions": 0}, "Nothing is judged yet"),
     ],
 )
-def test_a_silence_is_in_the_title(changed: dict[str, Any], title: str) -> None:
+def test_the_title_says_that_no_predictions_come(changed: dict[str, Any], title: str) -> None:
     silent = replace(view(), **{k: v for k, v in changed.items() if k != "predictions"})
     if "predictions" in changed:
         silent = replace(silent, predictions=replace(silent.predictions, number=0))
@@ -364,7 +364,7 @@ def test_trouble_is_shown_with_the_verdict(trouble: dict[str, object], sentence:
     assert sentence in Page(render(troubled)).text
 
 
-def test_a_page_without_any_document() -> None:
+def test_a_page_without_any_document_says_so() -> None:
     shown = span(NOW, timedelta(hours=1))
     nothing = View(
         shown,
@@ -430,7 +430,7 @@ LOOK = "look at what moved, and at the newest and the strangest inputs."
     [
         ("notice", "begins", "wait until morning", f"this can wait until morning. Then: {LOOK}"),
         ("notice", "spreads", "roll back", f"should roll back. Also: {LOOK}"),
-        ("notice", "recovers", "nothing", LOOK.capitalize()),  # about an older notice
+        ("notice", "recovers", "nothing", LOOK.capitalize()),  # is about an older notice
         ("stale", "stale", "look now", "says that you should look now: check that requests"),
         ("stale", "stale", "wait until morning", "says that this can wait until morning"),
         ("ok", "begins", "wait until morning", "No change from the baseline"),

@@ -76,7 +76,7 @@ def test_newer_lines_of_other_kinds_do_not_hide_a_failing_canary() -> None:
         (["pass", "fail"], None, True),
     ],
 )
-def test_a_failing_canary_has_the_time_and_the_version(
+def test_a_failing_canary_is_read_with_its_time_and_version(
     results: list[str], since: int | None, passed_before: bool
 ) -> None:
     lines = [said("canary", one, function_version="7", faults=["a", "b"]) for one in results]

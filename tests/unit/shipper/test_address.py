@@ -42,7 +42,7 @@ def test_an_address_is_read(text: str, expected: Address) -> None:
         ("https://me:own@h", "me", SECRET, Login("me", "own")),
     ],
 )
-def test_a_login_is_in_the_address_or_in_the_arguments(
+def test_a_login_is_read_from_the_address_or_the_arguments(
     text: str, user: str | None, password: str | None, login: Login | None
 ) -> None:
     assert address(text, user=user, password=password).login == login

@@ -243,12 +243,12 @@ REFUSED_ANYWAY = {
 
 
 @pytest.mark.parametrize("name", REFUSED_ANYWAY)
-def test_no_document_loses_fields_if_even_the_bare_form_is_refused(
+def test_no_document_loses_fields_if_the_index_refuses_lines_in_every_form(
     index: Index, deliver: Deliver, name: str
 ) -> None:
-    """If an index refuses 1,000 lines in every form, few requests are sent.
+    """Few requests are sent, although there are 1,000 lines.
 
-    No line is rescued. If a setting of the index is the cause, the summary names the setting.
+    If a setting of the index is the cause, the summary names the setting.
     """
     index.judge = lambda _: REFUSED_ANYWAY[name]
     outcome = deliver(of_lines(*({"n": number, "error": "x"} for number in range(1000))))

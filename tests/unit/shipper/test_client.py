@@ -271,7 +271,7 @@ def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-def test_no_keys_at_all_is_an_error_at_the_start() -> None:
+def test_missing_keys_are_an_error_at_the_start() -> None:
     with pytest.raises(
         ValueError,
         match=r"there are no AWS credentials to sign requests to "

@@ -358,7 +358,7 @@ def test_a_letter_may_disappear_during_its_replay(
     assert keys(bucket) == []
 
 
-def test_an_error_of_the_bucket_is_the_reason(bucket: Bucket) -> None:
+def test_the_reason_names_the_error_of_the_bucket(bucket: Bucket) -> None:
     letter = put(bucket)
     bucket.s3.delete_object(Bucket=NAME, Key=letter.key)
     bucket.s3.delete_bucket(Bucket=NAME)
@@ -428,7 +428,7 @@ def test_the_replay_ends_after_three_failures_in_a_row(
     assert dead_letters.MOST_CONSECUTIVE_FAILURES == 3
 
 
-def test_letters_are_taken_one_by_one(bucket: Bucket) -> None:
+def test_letters_are_replayed_one_by_one(bucket: Bucket) -> None:
     """The caller can end the replay after any letter."""
     found = [put(bucket, f"{PREFIX}{number}") for number in range(3)]
     replaying = replay_all(iter(found), bucket, giving(Outcome(indexed=1)), 1000.0, lambda _: None)

@@ -33,7 +33,8 @@ from tools.root import ROOT
 
 EVENTS = ROOT / "events"
 LIMIT = 1024 * 1024
-DATUM = "Sesame"  # is in payloads that are refused, and must not be in the reason
+# Refused payloads contain this word. The reason of the refusal must not contain it.
+DATUM = "Sesame"
 LINE = {
     "id": "38500000000000000000000000000000000000000000000000000000",
     "timestamp": 1795435200123,
@@ -57,7 +58,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # may contain lone surrogates
 LINES = st.fixed_dictionaries(
     {"id": ANY_TEXT, "timestamp": st.integers(0, LAST_MILLISECOND), "message": ANY_TEXT}
 )
@@ -133,7 +134,7 @@ def bomb(mebibytes: int) -> bytes:
     return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + block * mebibytes + end + trailer
 
 
-def test_the_sample_contains_the_sample_records() -> None:
+def test_the_sample_payload_contains_the_sample_records() -> None:
     payload = decode(sample("shipper/subscription.json"), LIMIT)
     records = [sample("record.prediction.json"), sample("record.prediction_error.json")]
     assert [json.loads(text) for text in lines(payload)] == records
@@ -430,7 +431,7 @@ def test_a_gzip_bomb_is_refused_in_little_memory() -> None:
         pytest.param(b'[1,\n"a"]', '[1,\n"a"]', b'"[1,\\n\\"a\\"]"', id="list on two lines"),
     ],
 )
-def test_a_message_and_its_neighbours_are_read(raw: bytes, text: str, written: bytes) -> None:
+def test_an_odd_message_and_its_neighbours_are_read(raw: bytes, text: str, written: bytes) -> None:
     before, found, after = decode(messages(b'"before"', raw, b'"after"'), LIMIT).events
     assert [line(one)[0] for one in (before, after)] == ["before", "after"]
     shown, as_json = line(found)
@@ -497,7 +498,7 @@ def test_a_payload_of_cloudwatch_is_read(found: list[dict[str, Any]], group: str
 )
 @example(raw=b'"\xff\\"')
 @example(raw=b'"a"b"')
-def test_any_message_is_read_or_refused(raw: bytes) -> None:
+def test_a_payload_with_any_message_is_read_or_refused(raw: bytes) -> None:
     try:
         payload = decode(messages(raw, b'"after"'), LIMIT)
     except PayloadInvalid:

@@ -48,7 +48,7 @@ from tests.unit.conftest import (
 )
 
 LONG = 10_000.0  # seconds, more than any test needs
-LINE = "quokkas and wombats"  # the lines contain this, and the server's answers do not
+LINE = "quokkas and wombats"  # is in the lines, but not in the server's answers
 AWAY = Answer(503, "text/html", b"<html>Service Unavailable</html>")
 TOO_LARGE = Answer(413, "text/plain", b"")
 BROKEN = Answer(200, "text/html", b"<html>")

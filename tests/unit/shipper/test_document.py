@@ -92,7 +92,7 @@ SAMPLES = {
     ],
 }
 
-ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # may contain lone surrogates
 SCALARS = (
     st.none()
     | st.booleans()
@@ -552,7 +552,7 @@ def test_any_refused_document_can_lose_its_fields(line: str, error: dict[str, st
     ],
     ids=str,
 )
-def test_fields_are_written_without_reserved_names(fields: dict[str, Any]) -> None:
+def test_fields_with_reserved_names_are_not_written(fields: dict[str, Any]) -> None:
     tail = written(fields)
     left = {
         name: None if value != value else value  # noqa: PLR0124  NaN
@@ -684,7 +684,9 @@ def test_copied_fields_are_equal_to_parsed_fields_in_odd_lines(line: str) -> Non
 @pytest.mark.parametrize(
     "line", ['{"%s.x":1}', '{"a_b":"c_d \\\\ e@f","%s.x":1}', '{"n":{"%s.x" :1}}']
 )
-def test_a_line_with_a_name_that_begins_like_a_reserved_one_is_parsed(line: str, name: str) -> None:
+def test_a_line_with_a_name_that_begins_like_a_reserved_name_is_parsed(
+    line: str, name: str
+) -> None:
     escaped = f"\\u00{ord(name[0]):02x}{name[1:]}"
     assert [spliced(line % each) for each in (name, escaped)] == [None, None]
 
@@ -940,7 +942,7 @@ def test_a_name_is_reserved_if_its_part_before_the_first_dot_is_reserved(
         assert source.keys() <= STANDARD.keys() | {"@message", "n"}
 
 
-def test_fields_are_copied_if_only_a_value_looks_like_a_reserved_name() -> None:
+def test_fields_are_copied_if_only_their_values_look_like_reserved_names() -> None:
     assert spliced('{"text":"@somebody said. So","a":"_id.x","b":["@id.x"]}') is not None
 
 
@@ -974,6 +976,6 @@ def test_system_fields_are_added_to_the_fields_of_the_line(
     assert source_of(line, extracted=extracted) == fields | STANDARD | {"@message": line}
 
 
-def test_a_prediction_with_system_fields_is_a_prediction() -> None:
+def test_a_prediction_with_system_fields_is_recognised() -> None:
     rules = Rules(record_groups=frozenset({"group"}))
     assert source_of(PREDICTION, rules, extracted=SYSTEM)["@kind"] == "prediction"

@@ -66,7 +66,7 @@ def test_the_field_map_renames_the_id_but_not_the_label() -> None:
     assert "prediction" not in source
 
 
-def test_the_service_in_a_feedback_line_is_not_the_model() -> None:
+def test_the_service_that_logs_feedback_is_not_taken_for_the_model() -> None:
     rules = Rules(names=field_map("prediction_id=id,model.name=service,traffic=stage"))
     line = {"message": "feedback", "id": 17, "label": "positive", "service": "reviews"}
     source = made(json.dumps(line | {"stage": "test"}), rules)

@@ -180,7 +180,7 @@ def test_an_unreadable_record_of_a_batch_is_reported_and_logged(
     assert found.summary["first_failed"] == 1
 
 
-def test_a_batch_of_the_shippers_own_group_is_logged_as_such(
+def test_a_batch_of_the_shippers_own_group_is_reported_in_the_log(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
@@ -220,7 +220,7 @@ def test_each_sample_is_shipped_and_counted(
     assert found.others == []
 
 
-def test_the_samples_are_complete() -> None:
+def test_there_are_samples_of_each_kind_of_payload() -> None:
     assert {"subscription", "mixed-lines", "control-message"} <= set(SAMPLES)
     assert [len(lines_of(sample(name))) for name in ("subscription", "control-message")] == [2, 0]
     assert len(lines_of(sample("mixed-lines"))) >= 5
@@ -273,8 +273,10 @@ def test_metrics_have_names_and_units(
     assert (line["requests"], line["bytes"]) == (1, len(bulk.requests[0].body))
 
 
-def test_a_usual_line_is_short(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    """Writing a line to CloudWatch costs more than the time of the shipper for its delivery."""
+def test_the_line_of_a_usual_invocation_is_short(
+    load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CloudWatch charges by the byte, and a long line would cost more than the shipper's time."""
     handler = load(
         AWS_LAMBDA_FUNCTION_NAME="prediction-monitor-ShipperFunction-AbCdEfGhIjKl"
     ).handler
@@ -402,7 +404,7 @@ def test_without_time_no_request_is_sent(
     assert written(capsys).counts == [2, 0, 0, 0, 0, 2]
 
 
-def test_good_lines_are_indexed_although_others_fail(
+def test_good_lines_are_indexed_although_other_lines_fail(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bulk.refuse["1"] = Refusal(403, "security_exception")
@@ -458,7 +460,7 @@ def test_the_shippers_own_log_group_is_not_shipped(
     assert "remove its subscription" in error["message"]
 
 
-def test_other_log_groups_are_shipped(
+def test_log_groups_other_than_the_shippers_own_are_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
@@ -474,7 +476,7 @@ def test_other_log_groups_are_shipped(
 @pytest.mark.parametrize(
     "exclude", ["text", "object", "platform,metrics", " text , object ,platform,metrics"]
 )
-def test_kinds_are_excluded(
+def test_lines_of_the_excluded_kinds_are_not_shipped(
     *, load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str], name: str, exclude: str
 ) -> None:
     kinds = Counter(str(read(line).kind) for line in lines_of(sample(name)))

@@ -150,7 +150,7 @@ def test_lines_go_to_their_own_index_if_the_server_refuses_to_count(
     assert TODAY not in CommonDays(connection, "cwl-", "group", Clock().budget(5))
 
 
-def test_a_busy_server_is_asked_again_until_the_payload_fails(counting: Any) -> None:
+def test_a_busy_server_is_asked_again_until_the_deadline(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(429, b""), (503, b"busy"), (200, b'{"count":0}')])
     assert ship(payload(TODAY), Rules(), connection, Clock().budget(100)).indexed == 1

@@ -107,7 +107,7 @@ def test_a_line_without_a_label_is_a_log(line: str) -> None:
     assert "hash" not in str(source.get("input"))
 
 
-def test_a_list_becomes_its_best_label_and_all_probabilities() -> None:
+def test_a_list_of_scores_becomes_the_best_label_and_all_probabilities() -> None:
     source, _ = made(
         json.dumps(
             {"prediction": [{"label": "2 stars", "score": 0.2}, {"label": "5 stars", "score": 0.8}]}
@@ -195,7 +195,7 @@ def test_the_shipper_describes_a_text_as_the_inference_function_does(text: str) 
     assert found == {name: whole[name] for name in found}
 
 
-def test_descriptors_in_a_line_are_kept() -> None:
+def test_descriptors_that_a_line_already_has_are_kept() -> None:
     line = BODY | {"input": {"words": 7, "channel": "web"}}
     assert made(json.dumps(line))[0]["input"] == of_inference(TEXT, KEY) | {
         "words": 7,

@@ -438,14 +438,14 @@ def test_wrapped_metrics_are_recognised(message: Any) -> None:
         ),
     ],
 )
-def test_lambdas_own_lines_in_text_format_get_the_fields_of_their_json_format(
+def test_lines_of_lambda_in_text_format_get_the_fields_of_the_json_format(
     line: str, end: str, kind: str, record: dict[str, Any]
 ) -> None:
     assert read(line + end) == (Kind.PLATFORM, {"type": f"platform.{kind}", "record": record})
 
 
 @pytest.mark.parametrize("event", ["start", "runtimeDone", "report", "initStart", "logsDropped"])
-def test_lambdas_own_lines_in_json_format_are_recognised(event: str) -> None:
+def test_lines_of_lambda_in_json_format_are_recognised(event: str) -> None:
     line = {
         "time": "2026-11-23T12:00:00.123Z",
         "type": f"platform.{event}",
@@ -464,7 +464,7 @@ def test_a_line_of_lambda_has_the_same_fields_in_text_and_in_json(line: str) -> 
     assert read(json.dumps(fields)) == (Kind.PLATFORM, fields)
 
 
-def test_a_platform_line_with_a_lone_surrogate_can_be_written() -> None:
+def test_a_line_of_lambda_with_a_lone_surrogate_can_be_written() -> None:
     fields = read("START RequestId: \ud800 Version: \udfff").fields
     assert fields["record"] == {"requestId": "\ufffd", "version": "\ufffd"}
 

@@ -260,7 +260,7 @@ def test_only_the_unreadable_part_of_a_line_is_withheld() -> None:
     assert shown(compact(line), NAMED) == (compact(left), left)
 
 
-def test_strings_in_strings_are_read() -> None:
+def test_fields_in_json_strings_in_json_strings_are_redacted() -> None:
     line, left = (
         compact({"token": SECRET, "password": SECRET, "b": 1}),
         compact({"token": hashed(SECRET), "b": 1}),
@@ -320,7 +320,7 @@ def test_a_line_that_is_nested_too_deeply_has_no_fields(redaction: Redaction) ->
         ),
     ],
 )
-def test_a_platform_line_with_a_named_field_is_withheld(
+def test_a_line_of_lambda_with_a_named_field_is_withheld(
     line: str, name: str, fields: dict[str, Any]
 ) -> None:
     message, found = shown(line, Redaction({name: "hash"}, (), KEY))
@@ -330,7 +330,7 @@ def test_a_platform_line_with_a_named_field_is_withheld(
     } == fields
 
 
-def test_a_platform_line_without_a_named_field_is_not_changed() -> None:
+def test_a_line_of_lambda_without_a_named_field_is_not_changed() -> None:
     line = f"REPORT RequestId: {REQUEST}\tDuration: 12.34 ms\tMemory Size: 128 MB"
     record = {"requestId": REQUEST, "metrics": {"durationMs": 12.34, "memorySizeMB": 128}}
     assert shown(line, ALL) == (line, {"type": "platform.report", "record": record})
@@ -577,7 +577,7 @@ TOLD = Redaction(
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["what"] for row in ROWS])
-def test_each_row_of_the_documented_table_is_true(row: re.Match[str]) -> None:
+def test_each_row_of_the_table_in_the_documentation_is_true(row: re.Match[str]) -> None:
     line, left = (text.replace("\\|", "|") for text in (row["line"], row["left"].strip("`")))
     expected = {"withheld": WITHHELD, "the same": line}.get(left, left)
     assert shown(line, TOLD)[0] == expected
@@ -586,7 +586,7 @@ def test_each_row_of_the_documented_table_is_true(row: re.Match[str]) -> None:
     )
 
 
-def test_every_row_of_the_documented_table_is_tested() -> None:
+def test_every_row_of_the_table_in_the_documentation_is_tested() -> None:
     heads = 3
     assert len(ROWS) == sum(line.startswith("| ") for line in SHIPPING.splitlines()) - heads
     assert len(ROWS) > 120

@@ -414,7 +414,7 @@ def test_an_event_may_select_letters(
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-def test_a_text_that_is_no_time_is_an_error(load: Load, bulk: Bulk, s3: Any, name: str) -> None:
+def test_a_wrong_time_in_an_event_is_an_error(load: Load, bulk: Bulk, s3: Any, name: str) -> None:
     put(s3, "one", payload("1"))
     handler = load().handler
     with pytest.raises(ValueError, match="yesterday"):
@@ -516,7 +516,7 @@ def test_if_the_server_is_unavailable_the_other_letters_wait(
 @pytest.mark.parametrize(
     "milliseconds", [125_000, 10_000, 0], ids=["exactly the reserved time", "less", "none"]
 )
-def test_without_time_no_letter_is_replayed(
+def test_no_letter_is_replayed_if_no_time_is_left(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str], milliseconds: int
 ) -> None:
     put(s3, "one", payload("1"))

@@ -76,7 +76,9 @@ def test_everything_can_be_set() -> None:
         "commas alone have no effect",
     ],
 )
-def test_redaction_is_read(environment: dict[str, str], redaction: Redaction | None) -> None:
+def test_the_settings_of_redaction_are_read(
+    environment: dict[str, str], redaction: Redaction | None
+) -> None:
     assert settings(URL | environment).rules.redaction == redaction
 
 

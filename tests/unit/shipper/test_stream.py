@@ -238,7 +238,7 @@ def test_during_an_outage_attempts_go_on_until_the_time_is_up(
     assert clock.now - start >= 800
 
 
-def test_without_time_nothing_is_sent_and_the_first_record_is_reported(
+def test_if_no_time_is_left_nothing_is_sent_and_the_first_record_is_reported(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=0)
@@ -305,10 +305,10 @@ def test_every_record_before_the_reported_one_is_delivered(  # noqa: PLR0917  fi
 
 
 @pytest.mark.parametrize("splits", [True, False])
-def test_only_the_unreadable_record_is_not_delivered(
+def test_all_records_but_the_unreadable_one_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, splits: bool
 ) -> None:
-    """Lambda may or may not split a batch whose first record is reported."""
+    """Lambda may split a batch if its first record is reported. The test tries both ways."""
     stream = Stream()
     bad = ""
     for number in range(10):
