@@ -24,7 +24,7 @@ from shipper.read import Kind, read
 
 SEARCH_SECONDS: Final = 60.0
 MOST_INTERVALS: Final = 1000
-SAMPLE: Final = 3  # documents whose ids are compared
+SAMPLE: Final = 3  # the number of documents whose ids are compared
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}  # milliseconds
 

@@ -19,10 +19,10 @@ from report.read import DRIFTS, OTHERS, SHOWN, VERDICTS
 from tools.printable import plain
 
 FOLDER: Final = Path(__file__).parent
-TEXT: Final = 300  # characters of a text that are shown
-NAME: Final = 60  # characters of a label, a version or a flag that are shown
-SPARK: Final = 60  # windows in the small plot of a signal, at most
-STRIPE: Final = 160  # characters in the tooltip of a stripe
+TEXT: Final = 300  # the most characters of a text that are shown
+NAME: Final = 60  # the most characters of a label, a version or a flag that are shown
+SPARK: Final = 60  # the most windows in the small plot of a signal
+STRIPE: Final = 160  # the most characters in the tooltip of a stripe
 # The largest effect that the small plot of a signal shows, in multiples of the signal's floor. The
 # floor is the smallest effect that counts.
 TOP: Final = 3.0

@@ -53,9 +53,9 @@ ADVISED: Final = {
 # The words of verdicts on windows with enough predictions.
 JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})
 CERTAIN: Final = 20  # a time without predictions is a gap if at least this many were expected
-NAMED: Final = 3  # indices with failed searches that are named, at most
-REASON: Final = 200  # characters of the reason of a failed search, at most
-FAULTS: Final = 3  # faults of the canary that the banner names, at most
+NAMED: Final = 3  # the most indices with failed searches that are named
+REASON: Final = 200  # the most characters of the reason of a failed search
+FAULTS: Final = 3  # the most faults of the canary that the banner names
 FAILS: Final = "fail"  # the result of a canary that got wrong answers
 SIGNALS: Final = {
     "means": "Mean of a field",

@@ -30,25 +30,27 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # time steps of a span, at most, unless the longest step is too short
-LABELS: Final = 20  # most frequent labels, flags, versions, error types or kinds that are read
-NEWEST: Final = 12  # newest predictions that are read
-SHOWN: Final = 8  # rows of a table of other predictions, or of feedback
-ASKED: Final = 100  # predictions that are read in order to show `SHOWN` different texts
+BUCKETS: Final = 60  # the most time steps of a span; a very long span has more
+# The number of labels (or flags, versions, error types, kinds) that are read: the most frequent.
+LABELS: Final = 20
+NEWEST: Final = 12  # the number of newest predictions that are read
+SHOWN: Final = 8  # the number of rows of each other table of predictions, and of feedback
+ASKED: Final = 100  # so many predictions are read in order to show `SHOWN` different texts
 # Only this many of the newest documents are read. If there may be more, the page says so.
 VERDICTS: Final = 700  # enough for one stream and a week
 DRIFTS: Final = 4000
 OTHERS: Final = 50
 CANARIES: Final = 100  # enough for a day, in which the scheduled canary runs 96 times
-STEADY: Final = 10  # buckets with predictions that must precede a gap at the end of the span
-TWENTIETHS: Final = 20  # bins of the score, from 0 to 1
+# A gap at the end of the span counts only if so many time steps before it have predictions.
+STEADY: Final = 10
+TWENTIETHS: Final = 20  # the number of bins of the score, from 0 to 1
 # OpenSearch keeps a score as a 32-bit float. Near 1, the error of such a float is at most 3.0e-8
 # (2^-25), and the largest float below 1 is 1 - 6.0e-8 (1 - 2^-24). All bins begin 5e-8 lower, which
 # is between these two numbers: a score of 0.95 is then in the bin from 0.95 to 1, and the last bin
 # has only scores of exactly 1.
 OFFSET: Final = -5e-8
 _ENDED: Final = ({"exists": {"field": "monitor.start"}}, {"exists": {"field": "monitor.end"}})
-MUCH: Final = 1000  # characters of a text that are kept
+MUCH: Final = 1000  # the most characters of a text that are kept
 # Verdicts and results of the canary are read for at least this time, even if the span is shorter.
 JUDGED: Final = timedelta(days=1)
 

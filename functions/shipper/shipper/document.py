@@ -60,8 +60,8 @@ STREAM: Final = re.compile(
 )
 SPACE: Final = " \t\r\n"  # JSON's white space
 # If a line has fewer than `FEW_DOTS` dots and fewer than `FEW_NAMES` names, no index needs long for
-# it (shipper.limits). Nearly all lines are like this. A line of fewer than `FEW_BYTES` bytes cannot
-# have more names, so its names are not counted.
+# it (shipper.limits). Nearly all lines are like this. A line of fewer than `FEW_BYTES` bytes has no
+# room for so many names, so they are not counted.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
 # A name takes at least 5 bytes: two quotation marks, a colon, a value of one byte, and a comma.

@@ -1,7 +1,8 @@
 """Converts text to a normal form in which redaction searches.
 
-Escapes are decoded, and letters, digits, spaces and dashes are folded. The shipped text keeps its
-spelling. Every function takes time linear in the length of its text.
+Escapes are decoded. Letters, digits, spaces and dashes are folded: their variants become plain
+characters. The shipped text keeps its spelling. Every function takes time linear in the length of
+its text.
 """
 
 from __future__ import annotations

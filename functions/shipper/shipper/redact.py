@@ -251,8 +251,8 @@ class Redaction:
     def _action(self, path: Name, below: Name) -> Action | None:
         """Return the action for a field inside the object at `path`.
 
-        `below` is the field's name, which may have several parts. A name to redact applies if it
-        equals the end of the path, counted up to any of these parts.
+        `below` is the field's name, which may have several parts, as in `cookie.value`. The action
+        for `cookie` then applies too.
         """
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):

@@ -43,45 +43,65 @@ BAD_BODIES: dict[str, tuple[Any, str, int, str]] = {
     "misspelt field": ({"sentense": BENCH}, "field-missing", 422, "sentence"),
     "empty sentence": ({"sentence": ""}, "sentence-blank", 422, "sentence"),
     "blank sentence": ({"sentence": " \t\n\u3000"}, "sentence-blank", 422, "sentence"),
-    "sentence a number": ({"sentence": 17}, "field-invalid", 422, "sentence"),
-    "sentence null": ({"sentence": None}, "field-invalid", 422, "sentence"),
-    "sentence a list": ({"sentence": [BENCH]}, "field-invalid", 422, "sentence"),
+    "sentence is a number": ({"sentence": 17}, "field-invalid", 422, "sentence"),
+    "sentence is null": ({"sentence": None}, "field-invalid", 422, "sentence"),
+    "sentence is a list": ({"sentence": [BENCH]}, "field-invalid", 422, "sentence"),
     "10,001 characters": ({"sentence": "a" * 10_001}, "sentence-too-long", 413, "sentence"),
     "lone surrogate": ({"sentence": "a\ud800"}, "sentence-not-unicode", 422, "sentence"),
-    "sentences empty": ({"sentences": []}, "field-invalid", 422, "sentences"),
-    "sentences a string": ({"sentences": BENCH}, "field-invalid", 422, "sentences"),
-    "sentences null": ({"sentences": None}, "field-invalid", 422, "sentences"),
+    "sentences is empty": ({"sentences": []}, "field-invalid", 422, "sentences"),
+    "sentences is a string": ({"sentences": BENCH}, "field-invalid", 422, "sentences"),
+    "sentences is null": ({"sentences": None}, "field-invalid", 422, "sentences"),
     "65 sentences": ({"sentences": [BENCH] * 65}, "too-many-sentences", 413, "sentences"),
-    "second a number": ({"sentences": [BENCH, 17]}, "field-invalid", 422, "sentences[1]"),
-    "second null": ({"sentences": [BENCH, None, BENCH]}, "field-invalid", 422, "sentences[1]"),
-    "second blank": ({"sentences": [BENCH, " "]}, "sentence-blank", 422, "sentences[1]"),
-    "second too long": (
+    "second sentence is a number": (
+        {"sentences": [BENCH, 17]},
+        "field-invalid",
+        422,
+        "sentences[1]",
+    ),
+    "second sentence is null": (
+        {"sentences": [BENCH, None, BENCH]},
+        "field-invalid",
+        422,
+        "sentences[1]",
+    ),
+    "second sentence is blank": (
+        {"sentences": [BENCH, " "]},
+        "sentence-blank",
+        422,
+        "sentences[1]",
+    ),
+    "second sentence is too long": (
         {"sentences": [BENCH, "a" * 10_001]},
         "sentence-too-long",
         413,
         "sentences[1]",
     ),
-    "second a surrogate": (
+    "second sentence is a lone surrogate": (
         {"sentences": [BENCH, "\udfff"]},
         "sentence-not-unicode",
         422,
         "sentences[1]",
     ),
-    "sentence and sentences": (
+    "both sentence and sentences": (
         {"sentence": BENCH, "sentences": [BENCH]},
         "field-ambiguous",
         422,
         "sentences",
     ),
     "unknown traffic": ({"sentence": BENCH, "traffic": "robots"}, "field-invalid", 422, "traffic"),
-    "traffic in capitals": (
+    "traffic is in capitals": (
         {"sentence": BENCH, "traffic": "LIVE"},
         "field-invalid",
         422,
         "traffic",
     ),
-    "traffic null": ({"sentence": BENCH, "traffic": None}, "field-invalid", 422, "traffic"),
-    "traffic a list": ({"sentence": BENCH, "traffic": ["live"]}, "field-invalid", 422, "traffic"),
+    "traffic is null": ({"sentence": BENCH, "traffic": None}, "field-invalid", 422, "traffic"),
+    "traffic is a list": (
+        {"sentence": BENCH, "traffic": ["live"]},
+        "field-invalid",
+        422,
+        "traffic",
+    ),
 }
 
 

@@ -165,9 +165,9 @@ def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
         pytest.param({"awslogs": None}, "no awslogs.data", id="awslogs null"),
         pytest.param({"awslogs": {}}, "no awslogs.data", id="no data"),
         pytest.param({"awslogs": {"data": None}}, "no awslogs.data", id="data null"),
-        pytest.param({"awslogs": {"data": 7}}, "no awslogs.data", id="data a number"),
-        pytest.param({"awslogs": [DATUM]}, "no awslogs.data", id="awslogs a list"),
-        pytest.param([DATUM], "no awslogs.data", id="event a list"),
+        pytest.param({"awslogs": {"data": 7}}, "no awslogs.data", id="data is a number"),
+        pytest.param({"awslogs": [DATUM]}, "no awslogs.data", id="awslogs is a list"),
+        pytest.param([DATUM], "no awslogs.data", id="event is a list"),
         pytest.param(None, "no awslogs.data", id="event null"),
         pytest.param({"awslogs": {"data": "####" + DATUM}}, "not base64", id="not base64"),
         pytest.param({"awslogs": {"data": "ä" + DATUM}}, "not base64", id="not ASCII"),
@@ -252,25 +252,27 @@ def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
         ),
         pytest.param(body(messageType=DATUM), "neither a data message", id="messageType another"),
         pytest.param(body(messageType=None), "Expected `str`", id="messageType null"),
-        pytest.param(body(owner=7), "Expected `str`", id="owner a number"),
-        pytest.param(body(logGroup=[DATUM]), "Expected `str`", id="logGroup a list"),
-        pytest.param(body(logStream={DATUM: DATUM}), "Expected `str`", id="logStream an object"),
+        pytest.param(body(owner=7), "Expected `str`", id="owner is a number"),
+        pytest.param(body(logGroup=[DATUM]), "Expected `str`", id="logGroup is a list"),
+        pytest.param(body(logStream={DATUM: DATUM}), "Expected `str`", id="logStream is an object"),
         pytest.param(
             body(logEvents=[{"id": DATUM, "timestamp": 1}]),
             "missing required field `message`",
             id="log event without message",
         ),
-        pytest.param(body(logEvents=[DATUM]), "Expected `object`", id="log event a string"),
-        pytest.param(body(logEvents=[None]), "Expected `object`", id="log event null"),
+        pytest.param(body(logEvents=[DATUM]), "Expected `object`", id="log event is a string"),
+        pytest.param(body(logEvents=[None]), "Expected `object`", id="log event is null"),
         pytest.param(body(logEvents=None), "Expected `array`", id="logEvents null"),
-        pytest.param(body(logEvents=7), "Expected `array`", id="logEvents a number"),
-        pytest.param(event(id=7), "Expected `str`, got `int`", id="id a number"),
+        pytest.param(body(logEvents=7), "Expected `array`", id="logEvents is a number"),
+        pytest.param(event(id=7), "Expected `str`, got `int`", id="id is a number"),
         pytest.param(event(id=None), "Expected `str`, got `null`", id="id null"),
         pytest.param(
-            event(timestamp="1795435200123"), "Expected `int`, got `str`", id="timestamp a string"
+            event(timestamp="1795435200123"),
+            "Expected `int`, got `str`",
+            id="timestamp is a string",
         ),
         pytest.param(
-            event(timestamp=1.5), "Expected `int`, got `float`", id="timestamp a fraction"
+            event(timestamp=1.5), "Expected `int`, got `float`", id="timestamp is a fraction"
         ),
         pytest.param(event(timestamp=True), "Expected `int`, got `bool`", id="timestamp true"),
         pytest.param(
@@ -282,11 +284,13 @@ def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
             "Expected `int` <=",
             id="timestamp in the year 10000",
         ),
-        pytest.param(event(timestamp=10**40), "Expected `int` <=", id="timestamp beyond 64 bits"),
+        pytest.param(
+            event(timestamp=10**40), "Expected `int` <=", id="timestamp is beyond 64 bits"
+        ),
         pytest.param(
             event(extractedFields=DATUM),
             r"Expected `object \| null`",
-            id="extractedFields a string",
+            id="extractedFields is a string",
         ),
         pytest.param(
             event(message="x" * LIMIT), f"more than {LIMIT} bytes", id="inflates beyond the limit"

@@ -219,19 +219,19 @@ def spelled(value: Any) -> str:
         pytest.param('{"n": "\\ud800"}', {"n": "\ufffd"}, id="half a surrogate pair"),
         pytest.param('{"n": "\ud800"}', {"n": "\ufffd"}, id="half a surrogate pair, not escaped"),
         pytest.param(
-            '{"message": "words", "n": 1}', {"message": "words", "n": 1}, id="message a text"
+            '{"message": "words", "n": 1}', {"message": "words", "n": 1}, id="message is a text"
         ),
-        pytest.param('{"message": 5, "n": 1}', {"message": 5, "n": 1}, id="message a number"),
+        pytest.param('{"message": 5, "n": 1}', {"message": 5, "n": 1}, id="message is a number"),
         pytest.param('{"message": null}', {"message": None}, id="message null"),
         pytest.param(
             '{"message": {"n": 1}}',
             {"message": {"n": 1}},
-            id="message an object, but not of a logger",
+            id="message is an object, but not a logger's",
         ),
         pytest.param(
             '{"message": "{\\"n\\": 1}"}',
             {"message": '{"n": 1}'},
-            id="message JSON in a string, but not of a logger",
+            id="message is JSON in a string, but not a logger's",
         ),
         pytest.param(
             json.dumps({**WRAPPED, "message": {"n": 1}}),
