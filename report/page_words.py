@@ -98,8 +98,8 @@ class Answer:
 def answer(view: View) -> Answer:
     """Return what the banner says about a view.
 
-    The most urgent finding is a failing canary, then a notice, then a silence, then the worst of
-    the newest verdicts.
+    The findings in order of urgency are: a failing canary, a notice, a time without predictions,
+    and the worst of the newest verdicts.
     """
     newest = tuple(_newest(view.verdicts))
     worst = min(newest, key=lambda one: _rank(one.word), default=None)

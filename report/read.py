@@ -119,7 +119,7 @@ class _Filters:
         self._start, self._end = shown.start, shown.end
 
     def query(self, *conditions: dict[str, Any], back: timedelta | None = None) -> dict[str, Any]:
-        """Return a query for the span, or for the time `back` before its end if that is longer."""
+        """Return a query for the span, which is extended to the length `back` if it is shorter."""
         start = min(self._start, self._end - back) if back else self._start
         time = {"gte": start.isoformat(), "lt": self._end.isoformat()}
         own = [_or_none("@stack", self._stack)] if self._stack else []

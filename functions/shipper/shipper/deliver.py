@@ -282,8 +282,8 @@ class _Delivery:
 
         The chunk was too large, or the server could not read one of its actions. The first document
         is sent alone, with fewer fields after each refusal. If the server refuses even the first
-        document's bare form, the smallest of the other documents is sent. If the server refuses
-        this document too, it accepts nothing, so the others are not sent.
+        document's bare form, the smallest of the other documents is sent. If this document is
+        refused too, the server accepts nothing, so the others are not sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)
@@ -390,8 +390,9 @@ class _Delivery:
     def suspect(self, again: list[tuple[Document, Verdict]]) -> list[Document]:
         """Find a document that may make the server fail, and return the other documents.
 
-        It is the first document with a status of 500 or more, if the server accepts others. It is
-        sent alone here. If the server fails again, the document is sent without its fields.
+        If the server accepts other documents, the cause may be the first document with a status of
+        500 or more. It is sent alone here. If the server fails again, the document is sent without
+        its fields.
         """
         if not self.outcome.available and len(again) > 1:
             return [document for document, _ in again]
