@@ -281,9 +281,9 @@ class _Delivery:
         """Send the documents of a chunk that the server refused as a whole.
 
         The chunk was too large, or the server could not read one of its actions. The first document
-        is sent alone, with fewer fields after each refusal. If the server refuses even the first
-        document's bare form, the smallest of the other documents is sent. If this document is
-        refused too, the server accepts nothing, so the others are not sent.
+        is sent alone, with fewer fields after each refusal. If the server refuses even its bare
+        form (the line without any field), the smallest of the other documents is sent. If this
+        document is refused too, the server accepts nothing, so the others are not sent.
         """
         first, *rest = chunk
         verdict = self.alone(first)

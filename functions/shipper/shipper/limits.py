@@ -27,9 +27,9 @@ TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
 
 def sendable(document: Document) -> Document:
-    """Return the document, or its rescued form if its fields exceed a limit.
+    """Return the document, but without its fields if they exceed a limit.
 
-    The rescued form names the limit as the reason.
+    Its field `@rescued` then names the limit as the reason.
     """
     if document.few:  # nearly always
         return document

@@ -1,3 +1,5 @@
+"""Tests the model's predictions: scores, signature, novelty and surprisal of a sentence."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Tests the descriptors of a text: counts, script, flags and hash, which do not show the text."""
+
 from __future__ import annotations
 
 import hmac

@@ -1,3 +1,5 @@
+"""Tests the inference function as Lambda invokes it: its answers, records and metrics."""
+
 from __future__ import annotations
 
 import importlib

@@ -1,3 +1,5 @@
+"""Tests the field names that labels get."""
+
 from __future__ import annotations
 
 import pytest

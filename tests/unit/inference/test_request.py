@@ -1,3 +1,5 @@
+"""Tests which events are valid requests, and why others are refused."""
+
 from __future__ import annotations
 
 import base64

@@ -1,3 +1,5 @@
+"""Tests how a backfill reads the lines of a log group, and ships them."""
+
 from __future__ import annotations
 
 import json

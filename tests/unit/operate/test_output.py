@@ -1,3 +1,5 @@
+"""Tests that text from a server is printed safely."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tests how lines and documents are counted in intervals, and how their ids are compared."""
+
 from __future__ import annotations
 
 import json

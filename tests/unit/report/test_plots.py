@@ -1,3 +1,5 @@
+"""Tests how numbers become the plots of the page, and which times are gaps without predictions."""
+
 from __future__ import annotations
 
 import re

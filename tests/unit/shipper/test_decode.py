@@ -1,3 +1,5 @@
+"""Tests how the payload of a subscription is decoded, and which payloads are refused."""
+
 from __future__ import annotations
 
 import base64

@@ -1,3 +1,8 @@
+"""Tests how a log line becomes a document: envelope, fields, id and index.
+
+The envelope consists of the fields that only the shipper writes, such as `@id`.
+"""
+
 from __future__ import annotations
 
 import hashlib

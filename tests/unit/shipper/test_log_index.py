@@ -1,3 +1,9 @@
+"""Tests in which index lines that are not records go: their own, or the index of the records.
+
+On some days, the function that the AWS console generates has put such lines into the index of the
+records, which is called the common index. Its documents have no field `@kind`.
+"""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Tests which fields the shipper finds in a log line, and which kind of line it is."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Tests that fields to redact are dropped or hashed, and that patterns in text are masked."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""Tests how the shipper's settings are read from environment variables."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tests how free ports are found."""
+
 from __future__ import annotations
 
 import socket

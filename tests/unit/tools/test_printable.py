@@ -1,3 +1,5 @@
+"""Tests that text from others is safe to print."""
+
 from __future__ import annotations
 
 from pathlib import Path
