@@ -49,8 +49,8 @@ class NotMade(Exception):
 def handler(event: Any, context: LambdaContext) -> dict[str, str]:
     """Write the report of the last 24 hours, and return its name and its title.
 
-    The event is not read. Raises `NotMade` if OpenSearch or the bucket refuses a request; the next
-    run tries again.
+    The content of the event does not matter. Raises `NotMade` if OpenSearch or the bucket refuses a
+    request; the next run tries again.
     """
     now = datetime.now(UTC)
     name = f"{now:%Y-%m-%d}.html"

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# The most nested encodings that are decoded. Nested encodings of the same kind count as one level.
+# The most encodings inside one another that are decoded. If the same encoding is applied twice in a
+# row, it counts as one level.
 LEVELS: Final = 6
 CACHED: Final = 4096  # the most characters whose folding is kept in memory
 

@@ -29,7 +29,7 @@ DATE: Final = "|".join(
     for separator in ("-", "/", r"\.", "_")
     for parts in ((YEAR, MONTH, DAY), (DAY, MONTH, YEAR), (MONTH, DAY, YEAR))
 )
-# Texts with many digits that are not masked: a date, a time of day, an IPv4 address, a decimal.
+# These have many digits, but are not masked: a date, a time of day, an IPv4 address, a decimal.
 FORMS: Final = "|".join(
     [
         rf"(?=\d{{1,4}}[./_-]\d{{1,2}}[./_-]\d)(?:{DATE})(?!\d)",

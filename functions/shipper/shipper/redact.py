@@ -112,9 +112,9 @@ def _derived(secret: bytes) -> bytes:
 class Redaction:
     """The fields to redact, each with its action, and the patterns to mask.
 
-    `fields` maps a field's name, or the end of its path, to the field's action; the first match
-    applies. `patterns` holds names from `patterns.PATTERNS`. `key` is the secret key of the hashes:
-    without a key, anybody could guess a short value from its hash.
+    A key of `fields` is a field's name or the end of its path, and the value is the action. The
+    first key that matches applies. `patterns` holds names from `patterns.PATTERNS`. `key` is the
+    secret key of the hashes: without a key, anybody could guess a short value from its hash.
     """
 
     fields: Mapping[str, Action]
