@@ -870,7 +870,8 @@ def test_a_line_of_a_trusted_group_gets_the_kind_that_it_names(line: str, kind: 
     [
         ([], {"group"}, "prediction"),
         (["ShipperFunctionPredictions-1X"], {"group"}, "prediction"),
-        # The log group decides, so that two filters do not make two different documents.
+        # The log group decides alone. Otherwise a line that two filters match could become two
+        # different documents.
         (
             ["MoreLogs1"],
             {"group"},
