@@ -5,7 +5,7 @@ follow. There are two ways from a line to its fields. The fast way, `spliced`, c
 is a JSON object and copies it unchanged. The slow way parses any line (`read`) and serialises its
 fields (`written`). `spliced` returns None whenever the two results could differ, with two
 exceptions: a line with a duplicate key, and a line with hundreds of levels of nesting. The index
-refuses such lines, and `shipper.ladder` then leaves out their fields.
+refuses such lines, and `shipper.partial_document` then leaves out their fields.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Document(Struct, frozen=True, gc=False):
     `lines` holds the document's action and its source. The last `tail` bytes of `lines` are the
     fields of the log line: they follow the envelope, so that they can be cut off. `counts` is true
     if the log line is a prediction of live traffic. `few` is true if the fields are known to be
-    few, so that `shipper.limits` need not count them. `place` is the place of its payload in a
-    batch (shipper.stream).
+    few, so that `shipper.limits` need not count them. `place` is the place of the document's
+    payload in a batch (shipper.stream).
     """
 
     lines: bytes

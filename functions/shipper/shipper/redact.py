@@ -30,7 +30,7 @@ PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
 HASHED: Final = "redacted:"  # the beginning of a field's hash; `input.hash` has no such beginning
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
-# Members whose value is the name of another member, as in {"name": "password", "value": "x"}.
+# Members whose value is the name of a field, as in {"name": "password", "value": "x"}.
 NAMING: Final = frozenset(
     [
         "name",

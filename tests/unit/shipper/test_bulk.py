@@ -442,8 +442,8 @@ def test_each_document_has_its_own_verdict(
     assert SECRET not in str(verdicts)
 
 
-# The server quotes data, and data may look like the server's own words. A reason in `QUOTING` is what
-# OpenSearch 3.8 answers if a field has such a text as those in `QUOTED`.
+# The server quotes data, and data may look like the server's own words. A reason in `QUOTING` is
+# what OpenSearch 3.8 answers if a field has such a text as those in `QUOTED`.
 QUOTED = [
     pytest.param(f"mapper [{SECRET}]", id="a mapper"),
     pytest.param(f"failed to parse field [{SECRET}]", id="a field"),
