@@ -364,7 +364,7 @@ class _Delivery:
         return verdict, refusals
 
     def give_up(self, given: list[Document], verdict: Verdict) -> None:
-        """Count documents as failed that the server refuses in every form.
+        """Count these documents as failed: the server refuses them in every form.
 
         Lambda keeps the payload until somebody removes the cause.
         """

@@ -140,7 +140,7 @@ def test_the_end_of_a_text_that_is_too_long_does_not_change_the_score(
     assert classifier.predict(start).probability != classifier.predict("b " + start).probability
 
 
-def test_logits_are_those_of_the_prediction(classifier: Classifier) -> None:
+def test_the_logits_belong_to_the_probabilities_of_the_prediction(classifier: Classifier) -> None:
     for sentence in SENTENCES:
         prediction = classifier.predict(sentence)
         expected = softmax(classifier.logits(sentence), classifier.card["temperature"])

@@ -109,7 +109,7 @@ def test_reconcile_reports_documents_without_lines(run: Run, logs: Any) -> None:
     assert "backfill" not in out
 
 
-def test_a_surplus_in_one_interval_does_not_hide_missing_documents_in_another(
+def test_a_surplus_in_one_interval_does_not_hide_missing_documents_in_another_interval(
     run: Run, logs: Any, index: Bulk
 ) -> None:
     put(logs, "a", (0, "x"), (100, "x"))

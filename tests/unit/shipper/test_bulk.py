@@ -71,7 +71,9 @@ def ok(count: int) -> str:
 
 
 @given(lengths=st.lists(st.integers(60, 600), max_size=20), limit=st.integers(1, 1500))
-def test_chunks_lose_nothing_and_stay_within_the_limit(lengths: list[int], limit: int) -> None:
+def test_chunks_contain_all_documents_and_stay_within_the_limit(
+    lengths: list[int], limit: int
+) -> None:
     documents = [filled(length, str(number)) for number, length in enumerate(lengths)]
     found = list(chunks(documents, limit))
     assert [document for chunk in found for document in chunk] == documents

@@ -705,7 +705,7 @@ def test_refused_documents_are_sent_before_busy_ones(bulk: Bulk, deliver: Delive
     assert counts(outcome) == (2, 0, 2, 0)
 
 
-def test_refused_documents_may_need_different_forms(bulk: Bulk, deliver: Deliver) -> None:
+def test_refused_documents_may_be_accepted_in_different_forms(bulk: Bulk, deliver: Deliver) -> None:
     bulk.scripts = {
         "1": deque([UNPARSED]),
         "2": deque([UNPARSED, UNPARSED]),

@@ -284,12 +284,12 @@ def test_a_line_of_powertools_is_not_changed() -> None:
     ],
     ids=["alone", "after text", "in a string", "twice"],
 )
-def test_metrics_are_recognised(line: str) -> None:
+def test_lines_with_metrics_are_recognised(line: str) -> None:
     assert read(line) == (Kind.METRICS, EMF)
 
 
 @pytest.mark.parametrize("message", [EMF, json.dumps(EMF)], ids=["object", "string"])
-def test_wrapped_metrics_are_recognised(message: Any) -> None:
+def test_metrics_in_a_loggers_message_are_recognised(message: Any) -> None:
     assert read(wrapper(message)) == (Kind.METRICS, WRAPPED | EMF)
 
 
@@ -508,7 +508,7 @@ def test_a_line_of_lambda_with_a_lone_surrogate_can_be_written() -> None:
     ],
 )
 @pytest.mark.parametrize("end", ["\0 y", '"}'], ids=["text", "JSON"])
-def test_no_line_takes_long(start: str, unit: str, end: str) -> None:
+def test_no_line_takes_long_to_read(start: str, unit: str, end: str) -> None:
     # Reading usually takes about one second. If the time grew with the square of the length, it
     # would take hours.
     with at_most(20):

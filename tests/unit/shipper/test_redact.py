@@ -501,7 +501,7 @@ def test_a_json_number_is_not_masked() -> None:
         "\u0301\u0316",
     ],
 )
-def test_no_line_takes_long(unit: str) -> None:
+def test_no_line_takes_long_to_redact(unit: str) -> None:
     # Redaction usually takes about one second. If the time grew with the square of the length, it
     # would take an hour.
     with at_most(20):

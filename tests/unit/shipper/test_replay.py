@@ -319,7 +319,7 @@ def test_a_document_is_indexed_only_once(load: Load, bulk: Bulk, s3: Any) -> Non
     assert left(s3) == ["hopeless"]
 
 
-def test_letters_that_another_replay_removed_do_not_wait(
+def test_letters_that_another_replay_removed_are_not_counted_as_waiting(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("one", "two"):

@@ -13,7 +13,7 @@ PLACES = ("STACK", "INDEX_PREFIX", "RECORD_LOG_GROUPS", "FIELD_MAP")
 URL = {"OPENSEARCH_URL": "https://search.example.com"}
 
 
-def test_only_the_address_must_be_set() -> None:
+def test_only_the_address_is_required() -> None:
     found = settings(URL)
     assert found.opensearch_url == "https://search.example.com"
     assert found.max_payload_bytes == 128 * 1024 * 1024
@@ -29,7 +29,7 @@ def test_an_empty_variable_is_like_one_that_is_not_set() -> None:
     assert settings(URL | empty) == settings(URL)
 
 
-def test_everything_can_be_set() -> None:
+def test_every_setting_can_be_set() -> None:
     found = settings(
         URL
         | {
