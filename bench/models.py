@@ -119,7 +119,10 @@ def reader(tokenizer: str) -> Tokenizer:
 
 
 def contender(found: onnxruntime.InferenceSession, ids: list[int]) -> Contender:
-    """Return a function that runs the session on these word pieces, and returns the count 1."""
+    """Return a function that runs the session on these word pieces, a single text.
+
+    The function returns 1, the number of texts.
+    """
     tokens = np.array([ids], dtype=np.int64)
     values = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
     inputs = {one.name: values.get(one.name, np.zeros_like(tokens)) for one in found.get_inputs()}

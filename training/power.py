@@ -1,4 +1,4 @@
-"""Measures in what share of windows of drifted text the signature shows the drift.
+"""Measures how often the signature finds a drift: its share of windows with drifted text.
 
 A signature is eight numbers that describe a text. For comparison, the embedding of the published
 base encoder is measured. Run `python -m training.power --data FOLDER`.
@@ -98,7 +98,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chance = random.Random(SEED)
     reference = [example.sentence for example in parts.aside]
-    # only the dev set, because the shipped weights were trained on the selection split
+    # Only the dev set is clean. The shipped weights were trained on the sentences of the other set
+    # that was put aside (the selection split).
     clean = [example.sentence for example in parts.dev]
     kinds: dict[str, tuple[list[str], float]] = {
         "25 % EWT": (chance.sample(web, 1500), 0.25),

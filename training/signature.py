@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMPONENTS: Final = 8
-STEPS: Final = 16  # per standard deviation, so that a byte covers eight deviations
+STEPS: Final = 16  # per standard deviation: a byte covers eight deviations on each side of the mean
 BUCKETS: Final = 1 << 16
 MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
 STEPS_A_BIT: Final = 12  # so that a byte covers 21 bits

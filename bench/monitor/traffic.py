@@ -1,4 +1,4 @@
-"""Makes traffic from rows of predictions, and from the traffic the windows of the monitor.
+"""Makes traffic from rows of predictions, and makes the monitor's windows from this traffic.
 
 The sentences of a document follow each other in a burst. In some kinds of traffic, the genres
 change with the hour, or there is a drift.
@@ -53,9 +53,9 @@ class Table:
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
-        """Return the rows of the same sentences after the change `how`.
+        """Return for each of these `rows` of the set `of` the row of the changed sentence.
 
-        `rows` are rows of the set `of`.
+        `how` is the name of the change.
         """
         return rows - self.first[of] + self.first[f"{of} {how}"]
 

@@ -166,8 +166,9 @@ class _Watch:
 
     The thread sleeps until the earliest deadline that it knows, then looks at the current
     exchanges. A new exchange wakes the thread only if its deadline is earlier, because waking a
-    thread costs too much for a short exchange. So the thread may sleep during several exchanges,
-    while the function's instance is frozen, or while a snapshot with another clock is restored.
+    thread costs too much for a short exchange. So the thread may sleep during several exchanges.
+    It may also sleep while Lambda freezes the function's instance or restores a snapshot. Whenever
+    it wakes, it compares all deadlines with the clock.
     """
 
     def __init__(self) -> None:

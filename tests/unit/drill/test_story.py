@@ -1,4 +1,4 @@
-"""Tests the story: which results fulfil an expectation, its table, and its texts."""
+"""Tests the drill: which results fulfil an expectation, the table of results, and the texts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_generated_texts_vary_and_are_repeatable(kind: str) -> None:
     assert all(text.strip() for text in found)
 
 
-def test_texts_are_read_from_the_folder_and_only_usual_texts_must_be_there(
+def test_texts_are_read_from_a_folder_in_which_only_the_usual_texts_are_required(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(UserError, match=r"usual\.txt is not there"):

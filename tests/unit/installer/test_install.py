@@ -145,7 +145,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_if_the_settings_may_not_be_read_the_number_of_copies_is_taken_from_the_refusal(
+def test_if_the_settings_may_not_be_read_the_number_of_copies_comes_from_the_template_error(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"

@@ -97,7 +97,7 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
     )
 
 
-def test_known_accuracy_is_shown_even_if_a_window_unlike_the_profile_has_no_estimate() -> None:
+def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
     assert f"; blind to swapped labels), usually 0.83; {known}." in found.text

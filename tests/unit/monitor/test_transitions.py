@@ -49,8 +49,9 @@ def transitions_of(
 ) -> list[tuple[int, Transition]]:
     """Return the transitions of consecutive windows, each with the position of its window.
 
-    Each character of `words` is the verdict of a window (see `WORDS`). In `silenced` and `odd`, an
-    x marks a window. `numbers` has the baseline's number for each window.
+    Each character of `words` is the verdict of a window (see `WORDS`). An x in `silenced` marks
+    a window in which messages are muted. An x in `odd` marks a window on a weekday that the
+    baseline lacks. `numbers` has the baseline's number for each window.
     """
     episode, found = episode or Episode(), []
     for at, word in enumerate(words):
@@ -117,7 +118,7 @@ def test_a_silenced_notice_begins_again_after_the_silence() -> None:
         ("mmMBBBBB", "   xxxx ", ["begins", "spreads"]),
     ],
 )
-def test_in_a_silence_a_notice_begins_and_other_transitions_wait_or_are_left_out(
+def test_during_a_silence_only_the_beginning_of_a_notice_is_found(
     words: str, silenced: str, changes: list[str]
 ) -> None:
     assert [str(one.change) for _, one in transitions_of(words, silenced=silenced)] == changes
@@ -132,7 +133,7 @@ def test_another_baseline_closes_a_notice() -> None:
     ]
 
 
-def test_a_weekday_that_the_baseline_lacks_gives_one_transition_for_each_baseline() -> None:
+def test_a_missing_weekday_is_reported_once_until_another_baseline_is_accepted() -> None:
     found = transitions_of("mmmmmm--mmmmmmmm", odd="xxxxxxxxxxxxxxxx", numbers="1111111111122222")
     assert [(at, str(one.change)) for at, one in found] == [(2, "weekday"), (11, "weekday")]
     assert found[0][1].since == MONDAY
@@ -173,7 +174,7 @@ def compared(
         ("dddddd", {}, [(2, "differs")]),
         ("ddd==d===", {}, [(2, "differs"), (8, "agrees")]),
         ("ddd===ddd", {}, [(2, "differs"), (5, "agrees"), (8, "differs")]),
-        ("dddddd", {"odd": True}, []),  # the baseline is no reference
+        ("dddddd", {"odd": True}, []),  # the older version's baseline lacks this weekday
         ("ddddddd", {"hours": 2}, [(4, "differs")]),  # each window overlaps half of the next
         ("dd" + "." * 23 + "d", {}, [(25, "differs")]),
         ("dd" + "." * 24 + "dd", {}, []),  # after more than a day, the count starts again

@@ -50,7 +50,10 @@ class Fields(StrEnum):
     TEXT = "text"  # only TEXT: for windows of another model
 
     def has(self, name: str) -> bool:
-        """Return whether a component, a binned field or a kind of strange rows is compared."""
+        """Return whether `name` is compared.
+
+        It is the name of a component of the means, of a binned field, or of a kind of strange rows.
+        """
         if self is Fields.TEXT:
             return name in TEXT
         return self is Fields.ALL or name not in OF_PROFILE
