@@ -334,7 +334,7 @@ def test_a_label_waits_for_a_late_prediction_and_joins_no_prediction_that_it_doe
         reasons = [row["reason"] for row in csv.DictReader(opened)]
     assert [reason[:25] for reason in reasons] == [
         "no live prediction of the",
-        "prediction_id, label or i",
+        "prediction_id or label is",
         "several predictions have ",
         "the model does not have t",
     ]
