@@ -1,6 +1,7 @@
 """Makes the log lines with which the shipper is measured.
 
-A log has either the project's own prediction records only, or lines of every kind.
+Such a log has only the project's own prediction records, only lines of a user's own function, or
+lines of every kind.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ GROUP: Final = "/aws/lambda/prediction-monitor-InferenceFunction"
 SEED: Final = 20261123
 NOON: Final = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z
 FIRST_ID: Final = 385 * 10**53
-# The number of lines of each kind in 100 lines. Every mixed log that is long enough has at least
-# one line of each kind.
+# The number of lines of each kind in 100 lines, on average. A mixed log of nine or more lines has
+# at least one line of each kind.
 MIX: Final = {
     "record": 40,
     "prefixed": 10,
@@ -97,7 +98,7 @@ def sentences(count: int) -> list[str]:
 def records(count: int, log: Printed) -> list[str]:
     """Return `count` prediction records.
 
-    The records of the log are repeated as often as needed. Each repeated record has new ids.
+    The records of the log are repeated as often as needed. Each returned record has new ids.
     """
     chance = Random(SEED)  # noqa: S311
     return [_renewed(line, chance) for line in islice(cycle(log.records), count)]
@@ -116,8 +117,8 @@ def mixed(count: int, log: Printed) -> list[str]:
 def own(count: int, *, mapped: bool) -> list[str]:
     """Return `count` lines of a user's own function.
 
-    The lines have the three fields of the tutorial. If `mapped` is true, the same values have other
-    names, which the shipper must map.
+    Each line has a time, a text, a label and a score. If `mapped` is true, the text, the label and
+    the score have other names, which the shipper must map.
     """
     chance = Random(SEED)  # noqa: S311
     found = []
@@ -149,7 +150,7 @@ def event(lines: list[str]) -> dict[str, Any]:
 def payload(events: list[dict[str, Any]]) -> bytes:
     """Return the subscription payload of log events, before compression.
 
-    It is compact JSON that may hold characters outside ASCII.
+    The payload is compact JSON. It may hold characters outside ASCII.
     """
     content = {
         "messageType": "DATA_MESSAGE",

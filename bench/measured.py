@@ -1,7 +1,10 @@
 """Measures one contender in its own process: `python -P -m bench.measured NAME URL`.
 
-The process reads one task per line from standard input, and answers each with one line. It measures
-the handler of the source tree that is first in `PYTHONPATH`, and uses nothing else from that tree.
+The contenders are the shipper's handler, the same handler with signed requests, and the floor,
+which is a program that only forwards the payload.
+
+The process reads one task per line from standard input, and answers each with one line. The handler
+is that of the source tree that is first in `PYTHONPATH`. This may be another version's tree.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ STDOUT: Final = 1
 def main() -> None:
     """Answer each task `{"event": file, "calls": n, "log": bool}` from standard input.
 
-    The answer has the times and counts, or the number of log bytes if `log` is true.
+    The answer has the times, or the number of log bytes if `log` is true. It also has the number of
+    indexed documents of each call.
     """
     name, url = sys.argv[1:]
     with _answering() as answers:
@@ -101,7 +105,7 @@ def _handler(url: str) -> Call:
 def _signed(url: str) -> Call:
     """Return a handler that signs its requests, as an Amazon domain requires.
 
-    The sink does not check the signature, but signing costs time.
+    The server of the bench does not check the signature, but signing costs time.
     """
     # imported only for signing, as in the shipper
     from requests_aws4auth import AWS4Auth  # noqa: PLC0415
@@ -131,7 +135,7 @@ def _called(module: Any) -> Call:
 
 
 def _floor(url: str) -> Call:
-    # imported only for the floor: these bodies come from the shipper of this tree
+    # imported only for the floor, because `bodies` uses modules of the shipper
     from bench.rivals import ZLIB, bodies, floor, plain_connection  # noqa: PLC0415
 
     connection = plain_connection(url)

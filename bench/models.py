@@ -1,12 +1,12 @@
 """`python -m bench.models --against COMMIT` compares the shipped model file with another one.
 
 It measures only onnxruntime's run of the model, on one thread and with one text at a time. The time
-to split the text into word pieces is not counted. The figures are medians of many short rounds, in
-processor time, so that other work on the machine disturbs few of them.
+to split the text into word pieces is not counted. The figures are processor times. Each figure is
+the median of many short rounds, so a few rounds that other work disturbs do not change it.
 
-In each round, each model is called a few times before it is measured. Otherwise its weights would
-not be in the processor's cache, because the other model has just run. A function has only one
-model, whose weights stay in the cache.
+In a deployed function, the weights of its only model stay in the processor's cache. Here, each
+model displaces the other model's weights. So each model is called a few times before each
+measurement.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from tools.root import ROOT
 
 MODEL: Final = ROOT / "functions" / "inference" / "model"
 FILES: Final = ("model.onnx", "tokenizer.json")
+# The targets by number of word pieces: the other file's time divided by this file's time.
 TARGETS: Final = {
     12: Target("≥", 1.8), 30: Target("≥", 1.9), 128: Target("≥", 1.9),
 }  # fmt: skip

@@ -23,8 +23,8 @@ LABELS = 1_000_000  # the number of feedback labels whose cost is printed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, and return the exit code.
 
-    The code is 1 if the prices cannot be read, or if no price is known for so large a quantity.
-    Otherwise it is 0.
+    The code is 1 if the prices cannot be read, if a size from the command line is not possible, or
+    if no price is known for so large a quantity. Otherwise it is 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m cost", description="The stack's monthly cost in us-east-1, in US dollars."

@@ -16,9 +16,10 @@ PRICES: Final = ROOT / "cost" / "prices.toml"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price in US dollars for a unit, its source, and the day on which the source was read.
+    """A price in US dollars for a unit, with the source of the price.
 
-    `up_to` is the largest number of units for which the price is known. None means any number.
+    `seen` is the source's date, or the day on which the source was read if it has no date. `up_to`
+    is the largest number of units for which the price is known. None means any number.
     """
 
     usd: float

@@ -1,7 +1,7 @@
-"""Plays the story with the real functions of the stack.
+"""Plays the story, a series of situations, with the real functions of the stack.
 
-The real inference function makes the predictions, which then get timestamps of the story. The real
-shipper ships them, and the real monitor judges them.
+The inference function makes the predictions, which then get timestamps of the story. The shipper
+ships the predictions, and the monitor judges them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Pools = Mapping[str, Sequence[Record]]
 
 @dataclass(slots=True)
 class Clock:
-    """The present time of the story, in seconds since 1970, which the page takes as its time."""
+    """The present time of the story, in seconds since 1970. The stack's page shows this time."""
 
     now: float
 
@@ -75,8 +75,8 @@ class Clock:
 class Told:
     """The results of monitor and canary in the present situation.
 
-    `notices` has the times at which notices began. `silenced` counts those whose message was
-    silenced. `word` is the last verdict. `canary` has the results of the canary.
+    `notices` has the times at which notices began. `silenced` is the number of notices with a
+    silenced message. `word` is the last verdict. `canary` has the results of the canary.
     """
 
     notices: list[float] = field(default_factory=list)
@@ -106,8 +106,8 @@ class Play:
     def baseline(self, days: int) -> str:
         """Play some days of usual traffic, and accept them as the baseline.
 
-        Returns the sentence that describes the baseline. Raises `UserError` if it cannot be
-        accepted.
+        Returns a sentence that describes the baseline. Raises `UserError` if the traffic cannot be
+        accepted as a baseline.
         """
         start = int(self.clock.now)
         end = start + days * 24 * HOUR
@@ -133,7 +133,10 @@ class Play:
         return Stream(STACK, GROUP, self.pools["usual"][0]["model"]["name"])
 
     def situation(self, one: Situation) -> Seen:
-        """Send the traffic of a situation, and run the monitor and the canary at their times."""
+        """Send the traffic of a situation, and meanwhile run the monitor and the canary.
+
+        The monitor runs every `JUDGE_HOURS`, and the canary every `CANARY_HOURS`.
+        """
         begin = int(self.clock.now)
         end = begin + one.hours * HOUR
         self.told = Told(word=self.told.word)

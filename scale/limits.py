@@ -17,9 +17,10 @@ PRICES: Final = ROOT / "scale" / "prices.toml"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit, its source, and the day on which the source was read.
+    """A limit, with the source of its value.
 
-    `can_be_raised` is true if AWS raises the limit of an account on request.
+    `seen` is the day on which the source was read. `can_be_raised` is true if AWS raises the limit
+    of an account on request.
     """
 
     value: int

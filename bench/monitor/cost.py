@@ -21,16 +21,17 @@ from monitor.summaries.summary import SLOT, Moments, Summary, from_document, to_
 from monitor.summaries.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-# A slot (a quarter of an hour) gets this many times the usual number of rows, so that as many bins
-# are filled as with LARGE predictions a day. Then each row is counted several times, so that a day
-# has LARGE rows.
+# A row is a prediction, and a slot is a quarter of an hour. A slot gets this many times the usual
+# number of rows, so that as many bins are filled as with LARGE predictions a day. Then each row is
+# counted several times, so that a day has LARGE rows.
 FULLER: Final = 10
 
 
 def cost(source: Table, made: Days, chance: Chance) -> dict[str, float]:
-    """Measure the time, in seconds, of a run of the monitor, and of accepting a baseline.
+    """Measure the time of accepting a baseline and of a run of the monitor, in seconds.
 
-    The baseline has 7 days of 20 million predictions a day. The run judges two hours of slots.
+    The baseline has 7 days of 20 million predictions a day. The run judges two hours. The result
+    also has the sizes of the largest summary and of the baseline, in kilobytes.
     """
     slots = np.concatenate([made(7, chance) for _ in range(FULLER)]).reshape(
         -1, FULLER * DAY_ROWS // 96
