@@ -25,7 +25,7 @@ TRAINING := HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 .venv-trai
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.13 --no-emit-index-url --custom-compile-command "make lock"
 
 RUN_LOCKS := requirements/run.txt requirements/emulator.txt $(wildcard functions/*/requirements.txt)
-# An environment with the developers' tools is used as it is.
+# If `make setup` has made the environment, `make run` uses it, because it has all needed packages.
 RUNNABLE := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.run)
 
 .PHONY: help setup run serve kibana test test-full soak outage scale deploy-test lint audit build package drill bench bench-monitor cost train model check-model lock clean
@@ -68,7 +68,7 @@ kibana: $(RUNNABLE) ## start OpenSearch Dashboards in Docker on 127.0.0.1:5601 f
 test: lint build ## check everything that CI checks, and report the coverage of the tests
 	@pytest --cov --cov-report=term
 
-test-full: lint build .venv-train/.ready ## run make test with the long tests: fuzzing, and three models that are trained and turned into model folders [DATA=folder of the corpora]
+test-full: lint build .venv-train/.ready ## run make test and the long tests: fuzzing, and training three models and turning them into model folders [DATA=folder of the corpora]
 	@rm -rf .adopted
 	@$(TRAINING) -m tests.adopted --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
 	@for folder in .adopted/checkpoints/*; do \
@@ -102,14 +102,14 @@ bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready))
 	@python -m bench $(if $(QUICK),--quick) $(if $(AGAINST),--against "$(AGAINST)") $(if $(CONSOLE),--console "$(CONSOLE)")
 
 bench-monitor: $(VENV)/.ready ## measure the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1] [ACCURACY=1]
-	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora (docs/monitoring.md says where from), with cola/ in it" >&2; exit 2; }
+	@test -d "$(DATA)/cola" || { echo "make bench-monitor DATA=folder: the folder of the corpora, with cola/ in it (docs/monitoring.md says where to get the corpora)" >&2; exit 2; }
 	@python -m bench.monitor --data "$(DATA)" $(if $(CACHE),--cache "$(CACHE)") $(if $(QUICK),--quick --out /tmp/bench-monitor.json) $(if $(DIAL),--write-dial) $(if $(ACCURACY),--accuracy)
 
 cost: $(VENV)/.ready ## print the stack's monthly cost, in three sizes
 	@python -m cost
 
 train: ## train the model again: make train DATA=folder [OUT=folder] [WORK=folder]
-	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora (training/README.md says where from), with cola/ in it" >&2; exit 2; }
+	@test -d "$(DATA)/cola" || { echo "make train DATA=folder: the folder of the corpora, with cola/ in it (training/README.md says where to get the corpora)" >&2; exit 2; }
 	@$(MAKE) --no-print-directory .venv-train/.ready
 	@$(TRAINING) -m training --data "$(DATA)" $(if $(OUT),--out "$(OUT)") $(if $(WORK),--work "$(WORK)")
 
@@ -121,7 +121,7 @@ model: ## make a model folder from your classifier: make model FROM=checkpoint S
 check-model: $(VENV)/.ready ## check whether a model folder fits the function: make check-model MODEL=folder
 	@python -m training.check "$(or $(MODEL),functions/inference/model)"
 
-lock: $(UV) ## update the pins, with hashes and without index addresses
+lock: $(UV) ## update the pinned versions of packages and their hashes
 	@$(COMPILE) --upgrade --group uv -o requirements/uv.txt
 	@$(COMPILE) --upgrade --group dev functions/*/requirements.in -o requirements/dev.txt
 	@for folder in functions/*; do $(COMPILE) --no-deps -c requirements/dev.txt $$folder/requirements.in -o $$folder/requirements.txt; done

@@ -1,8 +1,10 @@
 """Find known vulnerabilities in the pinned packages with pip-audit.
 
-This module adds three features that pip-audit lacks. An exception, which accepts a finding, has a
-reason and a last day. The audit fails if an exception no longer matches a finding. It has an exit
-code of its own if some packages could not be audited.
+This module adds three features that pip-audit lacks:
+
+- A finding can be accepted. The exception for it has a reason and a last day.
+- The audit fails if an exception no longer matches a finding.
+- The audit has an exit code of its own if some packages could not be audited.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from tools.errors import UserError
 from tools.root import ROOT
 
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
-# No package is resolved or downloaded: only the pins are looked up. With `--strict`, pip-audit
-# would stop at the first package that the service does not know, with the same exit code as for a
-# vulnerability. Without `--strict`, the answer names such packages. Such packages count as not
-# audited.
+# No package is resolved or downloaded: pip-audit looks up only the pinned versions.
+#
+# `--strict` is left out, because pip-audit would then stop at the first package that the
+# vulnerability service does not know, with the same exit code as for a vulnerability. Without
+# `--strict`, the answer names such packages, and they count as not audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
     *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),
@@ -67,11 +70,12 @@ class Finding:
 
 @dataclass(slots=True)
 class Answer:
-    """The service's findings for some lock files.
+    """The answers of pip-audit for some lock files.
 
-    `pins` are pairs of package and version. The keys of `findings` are package, version and name of
-    the vulnerability. The keys of `unknown` are the reasons why packages or lock files have no
-    answer; the value is the first lock file with this reason.
+    - `pins` are pairs of package and version.
+    - The keys of `findings` are package, version and name of the vulnerability.
+    - `unknown` maps each reason why something could not be audited to the first lock file with this
+      reason.
     """
 
     pins: set[tuple[str, str]] = field(default_factory=set)
@@ -108,7 +112,7 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
     if answer.unknown:
         (reason, lock), *others = answer.unknown.items()
         print(
-            f"NOT RUN: {1 + len(others)} answers are missing. "
+            f"NOT RUN: some packages could not be audited, for {1 + len(others)} reasons. "
             f"The first reason, for {lock}: {reason}. {ELSEWHERE}",
             file=sys.stderr,
         )

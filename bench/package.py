@@ -44,7 +44,8 @@ def import_seconds(
 ) -> dict[str, list[float]]:
     """Measure the time, in seconds, in which a fresh process imports each module of the package.
 
-    The modules take turns. The first round is not counted.
+    The modules take turns. The first round is not counted. After each counted round, `tick` is
+    called.
     """
     times: dict[str, list[float]] = {module: [] for module in modules}
     for number in range(-1, rounds):

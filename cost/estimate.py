@@ -1,4 +1,4 @@
-"""Computes the lines of a month's bill for a size of the stack.
+"""Computes the lines of a month's bill for a stack of a given size.
 
 Prices are in prices.toml. This module has all other figures of the calculation, each with its
 source: a measurement, an assumption, the template, or a document of AWS.
@@ -14,7 +14,8 @@ from cost.prices import Price
 
 HOURS: Final = 730  # the hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-# The bytes of a GB of log or traffic. AWS may count 2**30, but this number gives the higher cost.
+# The bytes of a GB of log or traffic. AWS may count 2**30 bytes. With 10**9 the cost is higher, so
+# it is not estimated too low.
 GB: Final = 10**9
 GIB: Final = 2**30
 
@@ -23,7 +24,7 @@ GIB: Final = 2**30
 # English EWT). The functions ran under the Lambda runtime emulator, with OpenSearch 3.8.
 INFERENCE_LOG_BYTES: Final = 1_493  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
-RECORD_BYTES: Final = 844  # the record's part of INFERENCE_LOG_BYTES
+RECORD_BYTES: Final = 844  # of these, the bytes of the record
 SHIPPER_LOG_BYTES: Final = 1_008  # counts, metrics, START, END and REPORT of one payload
 SHIPPER_LOG_LINES: Final = 4
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
@@ -36,15 +37,16 @@ STREAM_BYTES_A_LINE: Final = 200
 KIB: Final = 1_024  # AWS charges each record of a stream as a multiple of this
 
 # --- assumed
-# `make bench` measures 2.4 ms for an invocation on another machine. On Lambda, a function of 1,024
-# MB has less than one processor. The assumed time includes cold starts.
+# `make bench` measured 2.4 ms for an invocation, on a machine that is not Lambda's. The assumed
+# time is longer, because it includes cold starts, and because a function of 1,024 MB has less than
+# one processor on Lambda.
 INFERENCE_MS: Final = 20
-# The time of an invocation is SHIPPER_MS + SHIPPER_MS_A_LINE x its lines. In most of it the shipper
-# waits for the domain.
+# The time of an invocation is SHIPPER_MS + SHIPPER_MS_A_LINE x its lines. Most of this time, the
+# shipper waits for the domain.
 SHIPPER_MS: Final = 50
 SHIPPER_MS_A_LINE: Final = 1
-# Runs are a quarter of an hour apart, so each run starts cold. It imports boto3 and other modules,
-# and lists an empty bucket once.
+# The replay runs every quarter of an hour, so each run starts cold. A run imports boto3 and other
+# modules, and lists an empty bucket once.
 REPLAY_MS: Final = 2_000
 REPLAYS_AN_HOUR: Final = 4
 # The monitor starts cold too. It imports its modules, sends a few searches, and judges one window.
@@ -87,21 +89,22 @@ MEMORY_GB: Final = {
     "messenger": 0.25,
     "report": 0.5,
 }
-GOLDEN: Final = 40  # sentences of the shipped model
+GOLDEN: Final = 40  # golden sentences of the shipped model; each run of the canary sends all
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # The calculation assumes that every metric is sent in every hour. A metric that is sent in fewer
 # hours costs less.
 CUSTOM_METRICS: Final = 36
-# The number of metrics of all alarms. Two alarms have a query, whose number of metrics depends on
-# the log groups. One metric is assumed for each, as with one log group that has one filter.
+# The number of metrics of all alarms. Two of the alarms have a query. The number of metrics that a
+# query reads depends on the log groups and their filters. The calculation assumes one metric for
+# each query.
 ALARM_METRICS: Final = 33
 DASHBOARDS: Final = 1
 SECRETS: Final = 2
 
 # --- about the domain
 # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/bp-storage.html
-LINUX_SHARE: Final = 0.05
+LINUX_SHARE: Final = 0.05  # of the disk
 SERVICE_SHARE, SERVICE_GIB = 0.20, 20  # on each node AWS reserves 20 %, at most 20 GiB
 FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports if a smaller share is free
 
@@ -110,7 +113,7 @@ FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports if a smaller share is free
 class Size:
     """A number of predictions, and a domain for them.
 
-    `lines_a_payload` is the assumed number of log lines in one payload.
+    `lines_a_payload` is the assumed number of log lines that CloudWatch sends at once.
     """
 
     name: str
@@ -258,8 +261,9 @@ def stream(size: Size, prices: dict[str, Price]) -> Line:
 def feedback(labels: int, prices: dict[str, Price]) -> Line:
     """Return the additional cost of labels by POST /feedback, one in each request.
 
-    A label costs a request, an invocation, its log lines, one millisecond of the shipper, and one
-    of the monitor. In a batch of 100, a label costs about a tenth of this.
+    For each label, the API gets a request, and the inference function is invoked and writes log
+    lines. The shipper and the monitor need one millisecond each. In a batch of 100, a label costs
+    about a tenth of this.
     """
     lines = FEEDBACK_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     seconds = labels * (FEEDBACK_MS + SHIPPER_MS_A_LINE + FEEDBACK_JOIN_MS) / 1000
@@ -283,7 +287,7 @@ def _function(name: str, invocations: float, milliseconds: float, prices: dict[s
 
 
 def api(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of requests to the HTTP API. Above a number of requests they are cheaper."""
+    """Return the cost of requests to the HTTP API. Requests above a monthly number are cheaper."""
     first = min(size.predictions, prices["api_request"].up_to or math.inf)
     usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(
         size.predictions - first

@@ -143,7 +143,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             {},
             None,
             2,
-            "NOT RUN: 2 answers are missing. The first reason, for ",
+            "NOT RUN: some packages could not be audited, for 2 reasons. The first reason, for ",
             id="packages unknown to the service",
         ),
         pytest.param(
