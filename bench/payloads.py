@@ -1,8 +1,9 @@
 """Measures whole invocations of the shipper, for several sizes of payload.
 
-The shipper is compared with the floor (bench/rivals.py), with an earlier commit, and with the
-function that the CloudWatch console generates. Each contender runs in a process of its own, because
-another commit's modules have the same names, and the console's function is JavaScript.
+The shipper is compared with an earlier commit, with the function that the CloudWatch console
+generates, and with the floor, a program that only forwards documents (bench/rivals.py). Each
+contender runs in a process of its own, because another commit's modules have the same names, and
+the console's function is JavaScript.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""`python -m drill`: plays the story, shows it on the stack's page, and prints a table of results.
+"""`python -m drill`: plays a story, shows it on the stack's page, and prints a table of results.
 
-The exit code is 0 if every situation ended as expected. It is 1 if one did not, or after an error,
-which is printed as one sentence on standard error.
+A story is a series of situations, such as a drift (story.py). The exit code is 0 if every situation
+ended as expected. It is 1 if a situation ended in another way, or after an error. An error is
+printed as one sentence on standard error.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ SEED: Final = 23
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play the story. Returns the exit code."""
+    """Play the story, and return the exit code."""
     parser = Parser(prog="python -m drill", description="Plays a story into the local stack.")
     parser.add_argument(
         "--data",

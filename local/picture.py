@@ -1,7 +1,7 @@
-"""Draw docs/terminal_view.svg, a picture of the view of `make serve`, from docs/terminal_view.json.
+"""Draw docs/terminal_view.svg, which shows a terminal with `make serve`.
 
-`python -m local.picture` draws. With `--record URL` it first records docs/terminal_view.json
-from the OpenSearch at that address.
+`python -m local.picture` draws the recorded view in docs/terminal_view.json. With `--record URL` it
+first records a new view from the OpenSearch at that address.
 """
 
 from __future__ import annotations

@@ -38,13 +38,13 @@ ACCEPT: Final = (
     "accept them:"
 )
 COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
-# For each word of the banner, the kinds of message (`change`) whose advice fits it.
+# For a word of the banner: the kinds of message (`change`) that may add advice to the banner.
 ABOUT: Final = {
     "notice": ("begins", "spreads"),
     "silent": ("stale",),
     "stale": ("stale",),
 }
-# For each advice of a message (`action`), the words that the banner puts before its own advice.
+# For an advice of a message (`action`): the words that the banner puts before its own advice.
 ADVISED: Final = {
     "wait until morning": "The message of {time} says that this can wait until morning. Then: ",
     "look now": "The message of {time} says that you should look now: ",
@@ -124,7 +124,7 @@ def answer(view: View) -> Answer:
 
 
 def _advice(word: str, worst: Verdict | None, view: View) -> str:
-    """Return what to do. If the stream's newest message fits the word, begin with its advice."""
+    """Return what to do. If the stream's newest message fits the word, begin with that message."""
     advice = ADVICE.get(word, "")
     told = next(
         (one for one in view.verdicts if worst and one.stream == worst.stream and one.message), None

@@ -30,8 +30,8 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # the most time steps of a span; a very long span has more
-# The number of labels (or flags, versions, error types, kinds) that are read: the most frequent.
+BUCKETS: Final = 60  # the most time steps of a span (a span of more than 59 weeks has more)
+# Only this many labels (or flags, versions, error types, kinds) are read: the most frequent ones.
 LABELS: Final = 20
 NEWEST: Final = 12  # the number of newest predictions that are read
 SHOWN: Final = 8  # the number of rows of each other table of predictions, and of feedback
@@ -126,7 +126,7 @@ class _Filters:
         return {"bool": {"filter": [{"range": {"@timestamp": time}}, *own, *conditions]}}
 
     def predictions(self, *more: dict[str, Any]) -> dict[str, Any]:
-        """Return a query for live predictions: the documents that the dashboards count as such."""
+        """Return a query for live predictions, as the dashboards count them."""
         live = (_or_none("traffic", "live"), _or_none("@kind", "prediction"))
         return self.query(*live, {"exists": {"field": "prediction.label"}}, *more)
 
@@ -202,7 +202,7 @@ def _predictions(
 
 
 def _known(fields: Sequence[str], labels: Mapping[str, int]) -> list[str]:
-    """Return every label once, in the order of `fields`: the field names of the probabilities."""
+    """Return every label once, in the order of `fields`, the field names of the probabilities."""
     found = sorted(labels)
     by_field = {name: label for label, name in field_names(tuple(found)).items()}
     return list(dict.fromkeys([*(by_field.get(name, name) for name in fields), *found]))

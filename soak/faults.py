@@ -1,7 +1,8 @@
 """The faults of a soak, and their random order.
 
-A fault strikes a request if the request fails because of it. An episode lasts until its fault has
-struck a number of requests, and therefore does not depend on the speed of the machine.
+In a soak, the shipper sends events for some minutes, while faults occur. A fault strikes a request
+if the request fails because of it. An episode lasts until its fault has struck a number of
+requests, and therefore does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ WEIGHTS: Final = {
     Fault.UNAVAILABLE: 2,
 }
 # The possible numbers of requests that the fault of an episode strikes. Each is equally probable.
-# Shipper and Lambda together try a payload about 20 times.
+# Shipper and Lambda together try a payload about 20 times. With more strikes, a payload can become
+# a dead letter.
 STRIKES: Final = (1, 2, 3, 5, 8, 13, 21, 34)
 EVENTS: Final = (200, 4_000)  # the smallest and the largest number of events in an episode
 

@@ -41,17 +41,18 @@ from training.corpora import CorpusMissing
 Start = Callable[[str, int], Callable[..., None]]
 
 HALVES: Final = 1  # the seed that divides the documents into halves
-SETS: Final = 21  # number of sets that `predicted` returns
+SETS: Final = 21  # number of sets of sentences for which `predicted` returns predictions
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
     """The size of a run: how often each measurement is repeated.
 
-    Three are numbers of random draws: `dial` for the false-alarm table, `bars` for false alarms on
-    other traffic, and `power` for baselines under drift. Two are numbers of random divisions:
-    `splits` of independent rows, and `resplits` of labelled sentences. `documents` is the number of
-    documents that OpenSearch reads.
+    - `dial`, `bars` and `power` are numbers of random draws: for the false-alarm table, for false
+      alarms on other traffic, and for drift.
+    - `splits` and `resplits` are numbers of random divisions: of independent rows, and of labelled
+      sentences.
+    - `documents` is the number of documents that OpenSearch reads.
     """
 
     dial: int = 120
@@ -122,7 +123,7 @@ def _write(path: Path, results: dict[str, Any]) -> None:
 
 
 def _accuracy(data: Path, cache: Path, scale: Scale, start: Start) -> dict[str, Any]:
-    """Measure the intervals of accuracy, and how long this takes. Raises `CorpusMissing`."""
+    """Measure the intervals of accuracy, and note the time. Raises `CorpusMissing`."""
     tick = start("re-splits", scale.resplits * len(accuracy.SIZES))
     found = accuracy.measured(data, cache, scale.resplits, tick)
     return {"measured": datetime.now(UTC).isoformat(timespec="seconds"), **found}
@@ -236,7 +237,7 @@ def _measure(
     )
 
 
-GERMAN: Final = 1776  # the first sentences of the set `foreign` are German, the others French
+GERMAN: Final = 1776  # so many sentences of the set `foreign` are German; French ones follow
 
 
 def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:

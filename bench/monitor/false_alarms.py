@@ -29,12 +29,13 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# Each row of the table requires three unusual windows in a row. With two in a row, and the same
-# promised rate of false notices, new sources of traffic cause three times as many notices.
+# Each row of the table requires three unusual windows in a row. A row that requires only two gives
+# three times as many notices about new sources of traffic, if it promises the same rate of false
+# notices.
 USED: Final = 3
 # Sizes of baseline: each key is a number of windows, and its value is the number of days from which
 # they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have
-# fewer than 168 windows, because a quiet hour has too few rows for one.
+# fewer than 168 windows, because a quiet hour has too few rows for a window.
 BASELINES: Final = {168: 7, 150: 7, 72: 3}
 TEST_DAYS: Final = 30
 SURE: Final = 0.05  # the probability that the true mean is above the upper bound
@@ -42,7 +43,7 @@ SURE: Final = 0.05  # the probability that the true mean is above the upper boun
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Baselines of each size, and the judgements of the 30 days after them."""
+    """For each size, a baseline and its judgement of the 30 days after it."""
 
     baselines: dict[int, Baseline]
     judgements: dict[int, Judgement]
@@ -90,7 +91,8 @@ def draw(
 def upper_bound(counts: Sequence[int]) -> float:
     """Return the one-sided 95 % upper bound of the mean of these counts.
 
-    It is the bound for counts with a Poisson distribution, but higher if the counts vary more.
+    The counts are assumed to have a Poisson distribution. If they vary more than such counts, the
+    bound is higher.
     """
     total, number = sum(counts), len(counts)
     wider = (

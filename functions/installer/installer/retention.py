@@ -76,9 +76,6 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     """Plan the policy, and the indices that will follow it. Raises `UserError`.
 
     `left` is a reason to leave policy and indices as they are, or empty.
-
-    If the user gives no days, nothing changes: no policy is made, and an existing policy keeps its
-    days.
     """
     name = f"retention policy {scope.shared}"
     base, found = _base(server, scope)

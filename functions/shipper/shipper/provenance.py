@@ -20,8 +20,5 @@ RECORD_FILTER: Final = "prediction-monitor-records"
 
 
 def is_trusted(payload: Payload, record_groups: Container[str]) -> bool:
-    """Return whether the payload's records are trusted.
-
-    The reason is either their log group or the name of their subscription filter.
-    """
+    """Return whether records in this payload are trusted."""
     return payload.log_group in record_groups or RECORD_FILTER in payload.filters

@@ -71,9 +71,9 @@ def review_command(context: Context) -> int:
 
 
 def accuracy_command(context: Context) -> int:
-    """Run `accuracy`: print each version's accuracy.
+    """Run `accuracy`: print the accuracy of each version.
 
-    It follows from the labels of predictions of the last thirty days.
+    Only labels of predictions of the last thirty days are counted.
     """
     end = int(time.time()) // SLOT * SLOT
     span = (end - SPAN, end)

@@ -21,9 +21,9 @@ DEFAULT_DAYS: Final = 90
 class Row:
     """A row of the table.
 
-    A window is unusual if its p-value is below `level`. `in_a_row` consecutive unusual windows give
-    a notice. With a baseline of `windows` windows, one stream then has at most one false notice in
-    `days` days.
+    A lower `level` makes the tests of a window stricter. A notice needs `in_a_row` consecutive
+    unusual windows. With a baseline of `windows` windows, one stream then has at most one false
+    notice in `days` days.
     """
 
     windows: int
@@ -78,11 +78,10 @@ def choose(
     streams: int = 1,
     table: tuple[Row, ...] | None = None,
 ) -> Choice:
-    """Choose the loosest row that promises `days` for all streams together, or the strictest row.
+    """Choose the loosest row that promises `days` for all streams together.
 
-    The strictest row is chosen if no row promises so much. Each row was measured with one size of
-    baseline. The rows that are used have the largest size that is not above `windows`, or the
-    smallest size if all sizes are above `windows`.
+    If no row promises so much, the strictest row is chosen. Only rows of one size of baseline are
+    considered: the largest size that is not above `windows`, or the smallest size if all are above.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

@@ -1,7 +1,7 @@
 """The weekly digest of a stream that cannot give notices.
 
-Such a stream has no baseline, or a provisional one: its traffic is too low for a baseline that can
-give notices. The digest compares the numbers of a week with those of the week before. It is sent on
+Such a stream has no baseline, or only a provisional baseline, which is too small for notices. The
+digest compares the numbers of a week with those of the week before. It is sent on
 Monday morning.
 """
 
@@ -57,9 +57,10 @@ def transition(week: tuple[int, int]) -> Transition:
 
 
 def numbers(now: Sequence[Summary], before: Sequence[Summary], why: str) -> tuple[str, ...]:
-    """Return the lines of a digest: the reason `why`, then the numbers of two weeks.
+    """Return the lines of a digest: the sentence `why`, then the numbers of two weeks.
 
-    `now` has the summaries of the week, and `before` those of the week before.
+    `why` says why the stream cannot give notices. `now` has the summaries of the week, and `before`
+    has the summaries of the week before.
     """
     this, last = (total(slots) if slots else None for slots in (now, before))
     if this is None:

@@ -4,9 +4,9 @@ Summaries of slots and joined records are kept for 400 days. Accepted baselines,
 states are never deleted.
 
 The mapping names the fields that are searched. Other fields are stored, but not indexed. The id of
-a document is made from what it is about, for example stream and slot, so writing it again changes
-nothing. A baseline, a decision or a state is written only if no other process wrote it in the
-meantime.
+a document is made from its subject, for example from stream and slot. So a document that is written
+twice is in the index once. A baseline, a decision or a state is written only if no other process
+wrote it in the meantime.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Store:
     def summaries(self, stream: Stream, start: int, end: int) -> list[Summary]:
         """Return the stream's summaries that begin at `start` or later, but before `end`.
 
-        They are in the order of time. Summaries in an unknown format are left out.
+        The summaries are in the order of time. Summaries in an unknown format are left out.
         """
         found = []
         for hit in self._hits(Kind.SUMMARY, stream, span=(start, end)):
@@ -127,9 +127,9 @@ class Store:
         return found
 
     def counts(self, stream: Stream, start: int, end: int) -> dict[int, int]:
-        """Return the number of predictions that the summaries of each slot count.
+        """Return the number of predictions in each slot, by the start of the slot.
 
-        The keys are the starts of the slots. The numbers of a slot's versions are added.
+        A slot has a summary for each version. The numbers of these summaries are added.
         """
         counts: dict[int, int] = {}
         for hit in self._hits(Kind.SUMMARY, stream, span=(start, end), fields=["start", "rows"]):
@@ -241,7 +241,7 @@ class Store:
     def scores(self, stream: Stream, start: int, end: int) -> dict[str, Moments]:
         """Return number, sum and sum of squares of a stream's scores in a span, by version.
 
-        They are added over the summaries that begin at `start` or later, but before `end`.
+        Each is a total over the summaries that begin at `start` or later, but before `end`.
         """
         found: dict[str, Moments] = {}
         path = f"numbers.moments.{SCORE}"
@@ -337,7 +337,7 @@ class Store:
         return hits
 
     def _ask(self, method: str, path: str, body: bytes) -> dict[str, Any]:
-        """Send a request that writes. Before the first of them, create the index."""
+        """Send a request that writes. Before the first such request, create the index."""
         if not self._there:
             self._create_index("0-1")
             self._there = True
