@@ -26,7 +26,7 @@ from local.runtime import FunctionFailed, Runtime, running
 from tools.errors import UserError
 from tools.ports import ensure_free, taken
 
-# All functions share this key for computing the field input.hash, as in a deployed stack.
+# All functions share this key for hashes (of texts and of redacted fields), as in a deployed stack.
 KEY: Final = "the local stack's own"
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
 # shorter than the minutes on AWS, because somebody waits at the terminal
@@ -91,8 +91,8 @@ class Settings:
         keep = environment.get("KEEP") or ""
         if keep and url:
             raise UserError(
-                "KEEP works only with an OpenSearch that is started here, and with OPENSEARCH_URL "
-                "your own server keeps the documents: unset one of the two"
+                "KEEP is only for an OpenSearch that is started here, but OPENSEARCH_URL names "
+                "your own server: unset one of the two"
             )
         if keep and Path(keep).exists() and not Path(keep).is_dir():
             raise UserError(f"KEEP must be a folder, not {keep!r}")
@@ -105,10 +105,10 @@ class Settings:
 class Stack:
     """A running stack: its addresses, functions and subscription.
 
-    `dead_letters` imitates the bucket of undelivered payloads: it maps keys to contents. It exists
-    only in memory, because nothing replays the payloads. `logs` is the folder of the functions'
-    logs, which are kept until another stack starts at the same port. `failures` lists the errors of
-    API requests whose function failed.
+    `dead_letters` imitates the bucket of undelivered payloads, and maps keys to contents. The local
+    stack has no replay, so dead letters are kept only in memory. `logs` is the folder of the
+    functions' logs, which are kept until another stack starts at the same port. `failures` lists
+    the errors of API requests whose function failed.
     """
 
     api_url: str

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from soak.faults import Fault
 
 FORWARD_SECONDS: Final = 120.0
-LARGEST: Final = 20_000  # during the fault 413, requests with at most so many bytes are forwarded
+LARGEST: Final = 20_000  # bytes; the fault `TOO_LARGE` strikes only larger requests
 # The proxy does not make these faults. It only counts the requests that they strike.
 OF_THE_SERVER: Final = frozenset({Fault.KILLED, Fault.FROZEN, Fault.BLOCKED})
 # The status and the body of the answers. They resemble the answers of Amazon OpenSearch Service.
@@ -60,9 +60,9 @@ class Proxy(ThreadingHTTPServer):
             self._fault, self._strikes, self._struck = fault, strikes, 0
 
     def struck(self, seconds: float) -> int:
-        """Return how many requests the fault has struck, after at most `seconds`.
+        """Wait until the fault has struck all its requests, but at most `seconds`.
 
-        The method returns earlier if the fault has struck all its requests.
+        Returns how many requests the fault has struck.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._struck >= self._strikes, seconds)

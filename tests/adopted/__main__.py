@@ -1,9 +1,10 @@
 """Trains three checkpoints, and writes a sample of texts and labels for each.
 
-Run `python -m tests.adopted --out FOLDER [--data FOLDER]` in the environment of training.
-The checkpoint `genres` (a MiniLM with four labels) needs the corpora, in the folder of --data. The
-checkpoints `distilbert` and `roberta` begin with random weights, and learn made-up sentences. Each
-of them has a vocabulary of its own.
+Run `python -m tests.adopted --out FOLDER [--data FOLDER]` in the environment of training. The
+checkpoints are
+- `genres`, a MiniLM with four labels, which is trained only with --data, the folder of the corpora;
+- `distilbert` and `roberta`, which begin with random weights, and learn made-up sentences. Each has
+  a vocabulary of its own.
 """
 
 from __future__ import annotations

@@ -19,9 +19,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def value(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Wrap `read` for use as an argument's `type`: the message of its `ValueError` is shown.
+    """Wrap `read` for use as an argument's `type`.
 
-    Without the wrapper, argparse hides this message.
+    If `read` raises a `ValueError`, argparse then shows the message. Without the wrapper, argparse
+    hides the message.
     """
 
     def argument(text: str) -> Any:

@@ -13,9 +13,9 @@ class State(StrEnum):
 
     INSTALLED = "installed"
     MISSING = "missing"
-    DIFFERENT = "changed"  # differs from its file, and can be replaced without loss of manual work
+    DIFFERENT = "changed"  # the part differs from its file, but has no manual work that may be lost
     BY_HAND = "changed by hand"
-    LEFT = "left alone"  # this server does not have it, or we must not change it
+    LEFT = "left alone"  # the server lacks such parts, or the installer must not change the part
 
 
 @dataclass(frozen=True, slots=True)

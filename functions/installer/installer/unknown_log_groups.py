@@ -1,4 +1,7 @@
-"""Find log groups that write to the indices of a prefix, but that no installed stack names."""
+"""Find foreign log groups. They write to the indices of a stack, but no installed stack names them.
+
+The stack's index template and retention would also apply to the lines of foreign log groups.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ UNKNOWN: Final = "a group without a name"
 def foreign_groups(
     server: Server, scope: Scope, stacks: Collection[str], groups: Collection[str]
 ) -> list[str]:
-    """Return the log groups of recent documents that belong to none of `stacks`.
+    """Return at most `NAMED` foreign log groups. Raises `UserError`.
 
-    The log groups in `groups` are left out. Recent documents are those of the last `DAYS` days. A
-    document belongs to a stack if its `@stack` names the stack. At most `NAMED` log groups are
-    returned. Each search finds one more log group. An aggregation would find all groups at once,
-    but fails if somebody else's index maps the field as text. Raises `UserError`.
+    A log group is foreign if it is not in `groups`, and has a document of the last `DAYS` days
+    whose `@stack` names none of `stacks`.
+
+    Each search finds one more log group. An aggregation would find all groups at once, but it fails
+    if somebody else's index maps the field as text.
     """
     found: list[str] = []
     while len(found) < NAMED:

@@ -1,7 +1,8 @@
 """The Lambda handler of the canary, which checks the answers of the deployed model.
 
-The canary runs every quarter of an hour, and in each deployment before requests go to the new
-version. CodeDeploy's event names the deployment, which continues only if the result is `pass`.
+The canary runs every quarter of an hour. It also runs in each deployment, before requests go to the
+new version: CodeDeploy sends an event that names the deployment, and the deployment continues only
+if the canary's result is `pass`. AWS describes this hook:
 https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
 """
 
@@ -27,7 +28,9 @@ from monitor.canary.own_questions import QuestionsUnreadable
 SERVICE: Final = "canary"
 VERSION: Final = 1
 HOOK: Final = ("DeploymentId", "LifecycleEventHookExecutionId")  # names in CodeDeploy's event
-RESERVE: Final = 70  # seconds that are kept for the last question, which is tried twice
+# With fewer seconds left, no further question is asked. A question is tried twice, and each try may
+# take `SECONDS` and 3 s for the connection.
+RESERVE: Final = 70
 CONFIG: Final = Config(
     connect_timeout=3, read_timeout=SECONDS, retries={"mode": "standard", "total_max_attempts": 2}
 )

@@ -1,7 +1,8 @@
 """Parses and runs the monitor's commands, from a command line or from an event of the function.
 
-A command from an event works on the function's own stack and domain. Its sender cannot give another
-address, because the function would send signed requests to that address.
+A command from an event works on the function's own stack and domain. The sender of an event cannot
+give another address. Otherwise the function would send requests with its own signature to any
+address.
 """
 
 from __future__ import annotations
@@ -54,27 +55,28 @@ the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defa
 --opensearch, --stack and --index-prefix. If no user is given, requests to an Amazon domain
 are signed with the AWS credentials that the AWS CLI would use."""
 ACCEPT: Final = """\
-Accepts whole days (UTC) of one stream as its baseline: at least 3, better 7 or more. Missing
-summaries are first made from the predictions. Compares the baseline in use with the new one, and
-shows the notices that the new one would have given on other days. Refuses days with a notice, a
-gap, two versions or too few windows, unless --force is given. A baseline is never accepted
-automatically."""
+Accepts whole days (UTC) of one stream as the stream's baseline: at least 3 days, better 7 or more.
+If summaries are missing, the command first makes them from the predictions. It compares the
+baseline in use with the new baseline, and shows the notices that the new baseline would have given
+on other days. Without --force, it refuses days with a notice, a gap, two versions or too few
+windows. A baseline is never accepted automatically."""
 FEEDBACK: Final = """\
-Joins the right labels of a CSV file (columns prediction_id, label and, if you like, source,
-explanation, identifier) to their predictions. If several rows have the same prediction_id and
-identifier, the last row counts. The same file can be given again. Ends with exit code 1 if a row
-did not join."""
+Joins the right labels of a CSV file to their predictions. The file has the columns prediction_id
+and label, and may have source, explanation and identifier. If several rows have the same
+prediction_id and identifier, the last row counts. The same file can be given again. Ends with exit
+code 1 if a row did not join."""
 NAME: Final = 200  # the most characters of a name
 REASON: Final = 500  # the most characters of a reason
 MOST_REVIEWED: Final = 5000  # predictions; an answer of OpenSearch has at most 10,000 documents
 REVIEW: Final = """\
-Writes a random sample of predictions and the least certain ones into a CSV file with their texts.
-Fill in its column label, and give it to the command feedback; rows without a label are left out.
-Only the random sample (source audit) shows the accuracy of all predictions."""
+Writes two groups of predictions with their texts into a CSV file: a random sample, and the least
+certain predictions. Fill in the column label, and give the file to the command feedback, which
+leaves out rows without a label. Only the random sample (source audit) shows the accuracy of all
+predictions."""
 ACCURACY: Final = """\
-Shows the accuracy of each version, computed from the labels of the last thirty days: the accuracy
-with its 95 %% interval, the share of predictions with a label, the labels that are confused, and
-how often answers with each score are right."""
+Shows the accuracy of each version with its 95 %% interval, computed from the labels of the last
+thirty days. Also shows the share of predictions with a label, the labels that the model confuses,
+and how often answers with each score are right."""
 
 Commands = Any  # argparse's sub-parsers, whose type has no public name
 
@@ -155,7 +157,7 @@ def _feedback(commands: Commands) -> None:
     add("--dry-run", action="store_true", help="look up every row, and write nothing")
     text = "write the rows that did not join into this CSV file, each with the reason"
     add("--rejected", metavar="FILE.csv", help=text)
-    text = "the source of rows that name none (audit: a person labelled a random sample)"
+    text = "source of the rows without a source (audit: a person labelled a random sample)"
     add("--source", choices=sorted(SOURCES), help=text)
 
 
@@ -166,9 +168,9 @@ def _review(commands: Commands) -> None:
     add("file", metavar="FILE.csv", help="the file to write; it must not exist")
     text = "choose from the predictions of this many last days (%(default)s)"
     add("--days", type=count, default=7, help=text)
-    text = "size of each stream's random sample (%(default)s)"
+    text = "number of predictions in the random sample of each stream (%(default)s)"
     add("--random", metavar="N", type=count, default=100, help=text)
-    text = "number of each stream's predictions with the lowest scores (%(default)s)"
+    text = "number of predictions with the lowest scores in each stream (%(default)s)"
     add("--least-certain", metavar="N", type=count, default=50, help=text)
 
 

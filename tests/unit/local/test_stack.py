@@ -149,7 +149,7 @@ def test_environment_variables_are_read_as_settings(
     [
         (
             {"KEEP": "a", "OPENSEARCH_URL": "http://a:9200"},
-            "with OPENSEARCH_URL your own server keeps the documents",
+            "but OPENSEARCH_URL names your own server: unset one of the two",
         ),
         ({"KEEP": __file__}, "KEEP must be a folder"),
     ],

@@ -76,7 +76,12 @@ class AccuracyFacts:
 
     @property
     def better(self) -> str | None:
-        """The best version whose whole interval of accuracy is above this version's, or None."""
+        """The version that certainly answers better than this version, or None.
+
+        The other version has at least `ENOUGH` labels, and the interval of its accuracy lies above
+        the interval of this version's accuracy. Of several such versions, the one with the highest
+        lower bound is returned.
+        """
         least = self.labelled.known.interval.high
         found = [
             (one.known.interval.low, version)
@@ -105,9 +110,11 @@ def compose_accuracy(facts: AccuracyFacts) -> Message:
 def swapped(labelled: Labelled) -> float | None:
     """Return the accuracy that the predictions would have with their two labels exchanged.
 
-    Returns None unless there are two labels and known accuracy is certainly below 0.5. Also returns
-    None if the labels are not a random sample: if only complaints are labelled, all labelled
-    answers are wrong.
+    Returns None
+    - if there are not exactly two labels;
+    - if known accuracy may be 0.5 or higher;
+    - if the labels are not a random sample, because labels for complaints only make all labelled
+      answers wrong.
     """
     if not labelled.random:
         return None

@@ -39,9 +39,9 @@ ABSENT_WINDOWS: Final = 0.05  # largest share of the baseline's windows that may
 # A component is redundant if the other components leave at most this share of its variance
 # unexplained.
 REDUNDANT: Final = 1e-6
-A_CELL: Final = 3  # an hour of the day needs so many windows for a mean of its own
-SPARE: Final = 40  # so many degrees of freedom must be left after the means of the hours
-DAILY: Final = 10  # an estimate of the variance needs so many pairs of windows a day apart
+A_CELL: Final = 3  # the least number of windows for a mean of an hour of the day
+SPARE: Final = 40  # the least degrees of freedom that the means of the hours must leave
+DAILY: Final = 10  # the least number of pairs of windows a day apart for an estimate of variance
 # The hours have means of their own if the hour explains at least this share of the variance of one
 # component.
 BY_HOUR: Final = 0.5
@@ -172,9 +172,9 @@ class MeansFound:
 
 
 def fit(windows: Windows, names: Sequence[str]) -> tuple[Means | None, dict[str, str]]:
-    """Fit a chart to those of the components `names` that can be charted.
+    """Fit a chart to the components `names`. Components that cannot be charted are left out.
 
-    Returns the chart (None if no component can be charted), and the reason for each component that
+    Returns the chart (None if all components are left out), and the reason for each component that
     is left out.
     """
     reasons: dict[str, str] = {}
@@ -281,13 +281,18 @@ def row_deviation(windows: Windows, names: Sequence[str], caps: Mapping[str, flo
 def design_effect(values: Array, windows: Windows, deviation: Array) -> float:
     """Return the design effect of windows, at least 1.
 
-    It is the variance of a window's mean, divided by the variance that it would have with
-    independent rows. The result is the mean over all components. It is computed from differences
-    between windows that are 24 hours apart, because a daily cycle does not affect these. If there
-    are fewer than ten such pairs of windows, it is computed from the variance of all windows.
+    The design effect of a component is the variance of a window's mean, divided by the variance
+    that this mean would have with independent rows. The result is the mean of the design effects of
+    all components.
 
-    The exact value tr(Σ⁻¹ S n) / p would need sums of products, which summaries do not have. The
-    result is 15 to 25 % larger, so windows are planned somewhat larger than necessary.
+    The variance between windows is computed from differences between windows that are 24 hours
+    apart, because a daily cycle does not affect these differences. If there are fewer than `DAILY`
+    such pairs, the variance of all windows is used.
+
+    The exact value would be tr(Σ⁻¹ S n) / p. Here Σ is the covariance between rows, S is the
+    covariance between windows, n is the number of rows in a window, and p is the number of
+    components. Σ would need sums of products, which summaries do not have. The result is 15 to 25 %
+    larger than the exact value, so windows are planned somewhat larger than necessary.
     """
     first, second = a_day_apart(windows)
     daily = (

@@ -1,6 +1,8 @@
-"""Counts strange rows: rows with a value as high as in hardly any row of the baseline.
+"""Counts strange rows.
 
-They are counted separately for each field, from the counts of the field's bins.
+A row is a prediction. A row is strange if the value of a field is so high that hardly any row of
+the baseline has such a value. Strange rows are counted for each field separately, from the counts
+of the field's bins.
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
 def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
     """Count the strange rows of each kind in each window: shape (windows, kinds).
 
-    There is a kind for each field (rows at or above its threshold) and one for rows with an unknown
-    word piece. The last kind is the sum of all others.
+    There is a kind for each field: the rows at or above the field's threshold. Another kind has the
+    rows with an unknown word piece. The last kind is the sum of all others.
     """
     fields = [windows.bins[name][:, code:].sum(axis=1) for name, code in limits.items()]
     fields.append(windows.unknown)

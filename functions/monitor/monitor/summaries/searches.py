@@ -14,8 +14,8 @@ from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, TOP, Stream
 STREAMS: Final = 500  # the most streams in an answer
 LABELS: Final = 50  # the most labels in an answer
 VALUES: Final = 50  # the most flags, and the most scripts, in an answer
-# Slots and versions in one answer. Each has at most about 1,900 buckets (`buckets`), and OpenSearch
-# refuses an answer with more than 65,535.
+# The most pairs of slot and version in an answer. A pair has at most about 1,900 buckets
+# (`buckets`), and OpenSearch refuses an answer with more than 65,535 buckets.
 PAGE: Final = 30
 SPAN: Final = 8 * SLOT  # seconds of predictions that one search reads
 NOTHING_ABOVE: Final = 1e-9  # no share lies between 0 and this number
@@ -73,9 +73,10 @@ def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """Return the search for the number of predictions of each slot, for at most 672 slots.
+    """Return the search for the number of predictions of each slot.
 
-    The numbers show which slots have more predictions than when they were read.
+    The caller asks for at most a week, which is 672 slots. The numbers show for which slots more
+    predictions have arrived since the slot was read.
     """
     histogram = {"field": "@timestamp", "fixed_interval": f"{SLOT}s", "min_doc_count": 1}
     return aggregated(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
