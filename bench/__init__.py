@@ -1,1 +1,1 @@
-"""Measures the project and its rivals in one run, for docs/performance.md."""
+"""Measures the project and other programs for the same work, for docs/performance.md."""

@@ -31,7 +31,7 @@ RESULTS: Final = ROOT / "bench" / "results.json"
 def main() -> int:
     """Measure, show the figures, and write them to a file.
 
-    Returns exit code 2 if there is no package to measure.
+    Returns exit code 2 if the built package is missing, or the commit of --against is unknown.
     """
     options = _options()
     if not (options.no_package or options.against):
@@ -117,7 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="measure only the shipper: this tree's alternately with COMMIT's",
+        help="measure only the shipper, in turn with the shipper of this commit",
     )
     parser.add_argument(
         "--console",

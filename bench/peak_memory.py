@@ -1,8 +1,8 @@
-"""Measures the peak memory that one large payload needs, each time in a fresh process.
+"""Measures the peak memory that one large payload needs.
 
-`python -m bench.peak_memory WAY URL FILE` is that process. WAY is `usual` for the usual way
-(bench/rivals.py), or `ours:SECONDS` for the shipper with this time until its deadline. FILE holds
-the Lambda event as JSON.
+Each measurement has its own process: `python -m bench.peak_memory WAY URL FILE`. WAY is `usual` for
+the rival that uses opensearch-py's bulk helper (bench/rivals.py), or `ours:SECONDS` for the shipper
+with so many seconds until its deadline. FILE holds the Lambda event as JSON.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _ours(url: str, seconds: float) -> Callable[[Any], tuple[int, int]]:
 def _forget_peak() -> None:
     """Reset the peak, if the system permits it.
 
-    Otherwise the peak during the imports counts too. That makes little difference, because this
-    peak is hardly above the memory after the imports.
+    Without a reset, the peak during the imports counts too. This peak is hardly above the memory
+    after the imports.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

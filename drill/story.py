@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Expected(StrEnum):
-    """The expected results of a situation."""
+    """The results that a situation can be expected to have."""
 
     QUIET = "no notice"
     NOTICE = "a notice"  # a notice begins, and its message is sent

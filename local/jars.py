@@ -25,9 +25,9 @@ Tell = Callable[[str], None]
 def jars(what: str, lock: Path, tell: Tell) -> list[Path]:
     """Return the jars of `what` in the user's cache folder, downloaded the first time.
 
-    `tell` is called with the progress. Raises `UserError` without a network. Also raises
-    `UserError` for a jar whose digest differs from the lock file, because jars run with the user's
-    permissions.
+    `what` has Maven's coordinates (group:artifact:version). `tell` is called with the progress. A
+    jar runs with the user's permissions, so `UserError` is raised if its digest differs from the
+    lock file. Also raises `UserError` if a jar cannot be downloaded.
     """
     logging.getLogger("jgo").setLevel(logging.ERROR)
     wanted = read(lock)

@@ -12,9 +12,9 @@ import yaml
 from tools.root import ROOT
 
 STACK = "local"  # the value of AWS::StackName
-HAS_INFERENCE = "HasInference"  # a condition that is always true here
-HAS_STREAM = "HasStream"  # a condition that is always false here
-USES_STREAM = "UsesStream"  # a condition that is always false here
+HAS_INFERENCE = "HasInference"  # a condition that is true in the local stack
+HAS_STREAM = "HasStream"  # a condition that is false in the local stack
+USES_STREAM = "UsesStream"  # a condition that is false in the local stack
 RETRIES = 2  # Lambda's default
 
 

@@ -80,9 +80,9 @@ BACKFILL: Final = """\
 Ships lines that CloudWatch never delivered. The lines are read from the log group. CloudWatch
 delivers no lines while the subscription is disabled, or if its deliveries expire. A second backfill
 changes nothing, because a document's id is the id of its log event. AWS does not promise that a
-line has the same id here as in a delivery, although in all samples seen both ids have the same
-structure. So if the index has documents between --from and --to, some ids are compared first, and
-nothing is sent if they differ. --dry-run compares ids too, and counts the lines to send. A backfill
+line has the same id in the log group as in a delivery. In all samples seen, both ids have the same
+structure. If the index has documents between --from and --to, some ids are compared first. If an id
+differs, nothing is sent. --dry-run compares ids too, and counts the lines to send. A backfill
 cannot recover lines past the log group's retention, the fields that a space-delimited pattern cuts
 out of a line, or the output of a log transformer."""
 RECONCILE: Final = """\
@@ -295,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "backfill",
             backfill_command,
-            "ship lines that CloudWatch never delivered into the index",
+            "ship into the index the lines that CloudWatch never delivered",
             BACKFILL,
         ),
         (

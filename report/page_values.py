@@ -166,9 +166,9 @@ class Said:
 class Canary:
     """The last result of the scheduled canary.
 
-    If the canary failed, `since` is the time of the first of the consecutive failures that were
-    found. If `passed_before` is false, earlier results may be failures too. `versions` are the
-    model's version and the function's version. Both may be empty.
+    If the canary failed, `since` is the time of the oldest failure that was found, back to the last
+    pass. `passed_before` is true if such a pass was found; otherwise there may be older failures.
+    `versions` are the model's version and the function's version. Both may be empty.
     """
 
     word: str
@@ -181,7 +181,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without predictions, although about `expected` predictions were to be expected."""
+    """A time without predictions. `expected` is the number of predictions that are usual then."""
 
     start: datetime
     end: datetime

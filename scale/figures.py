@@ -10,7 +10,8 @@ from typing import Final
 from tools.root import ROOT
 
 RESULTS: Final = ROOT / "bench" / "results.json"
-# The name of the row in `RESULTS`, by the number of records in a payload.
+# The name of the row in `RESULTS`, by the number of records in a payload. The row has the processor
+# time of the handler; the floor is the program with which the handler is compared.
 ROWS: Final = {
     1: "an invocation, 1 record: handler / floor",
     5: "an invocation, 5 records: handler / floor",
@@ -24,7 +25,7 @@ ROWS: Final = {
 # `make bench`, compressed as CloudWatch does it (gzip, level 6).
 PAYLOAD_BYTES: Final = {1: 718, 5: 1_572, 20: 4_505, 100: 19_303, 1_000: 184_535}
 # The processor time that OpenSearch 3.8 needs to index a record, measured by `make outage`. The
-# JVM of the measured node had 512 MB and only its first compiler, so a domain needs less.
+# JVM of the measured node had 512 MB and used only its first, weaker compiler. A domain needs less.
 INDEX_MICROSECONDS: Final = 276
 
 # --- assumed

@@ -1,7 +1,7 @@
-"""The two front doors of the shipper: the ways by which CloudWatch's payloads reach it.
+"""The two doors of the shipper: the ways on which CloudWatch's payloads reach it.
 
-Either CloudWatch invokes the shipper directly, or it writes into a Kinesis stream, from which the
-shipper is invoked.
+Through the direct door, CloudWatch invokes the shipper. Through the other door, CloudWatch writes
+into a Kinesis stream, and Lambda invokes the shipper with records of the stream.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Removes work for tokens whose result is not used.
 
 The head of a classifier reads only the first token. So the last layer can compute only this token,
-and the attention of this layer only the first query.
+and the attention of this layer only the first two queries.
 """
 
 from __future__ import annotations

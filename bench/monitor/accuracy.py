@@ -1,8 +1,9 @@
-"""Measures how often the intervals of estimated and of known accuracy contain the true accuracy.
+"""Measures how often the interval of an accuracy contains the true accuracy.
 
-The sentences are those of CoLA, a labelled corpus, that were not used for training. They are
-divided at random many times. Each time (a re-split), the temperature is fitted on one part, and the
-accuracy of the other part is estimated.
+Estimated accuracy is the mean of calibrated scores. Known accuracy is the share of right answers
+among labelled sentences. The sentences come from CoLA, a labelled corpus, and were not used for
+training. They are divided at random many times. After each division (a re-split), the temperature
+is fitted on one part, and the accuracy of the other part is estimated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Tick = Callable[..., None]
 FITTED: Final = 600  # sentences on which the temperature is fitted, as for the shipped model
 SIZES: Final = (100, 200)  # sentences in a window
 LABELLED: Final = (30, 50, 100, 200)  # sentences that get a label
-LOW: Final = 0.25  # the share of lowest scores that a person labels
+LOW: Final = 0.25  # a person labels this share of the sentences: those with the lowest scores
 COMPLAINTS: Final = 3.0  # a wrong answer gets a label this many times as often as a right one
 A_DAY: Final = 10  # labels that arrive per day
 MEMORY: Final = 30  # known accuracy counts the labels of this many days
@@ -76,7 +77,7 @@ class Scored:
 def sentences(data: Path) -> list[Sentence]:
     """Return CoLA's sentences that were not used for training, from its parts `aside` and `dev`.
 
-    The field `genre` of a sentence has its label. Raises `CorpusMissing`.
+    A sentence has its label in the field `genre`. Raises `CorpusMissing`.
     """
     parts = split(data)
     return [
@@ -244,7 +245,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
     later = np.arange(count) >= CHANGED * A_DAY
 
     def less(points: int) -> Callable[[Rows, Chance], Rows]:
-        """Make a change after which `points` % of all answers are newly wrong."""
+        """Make a change that turns right answers into wrong ones: `points` % of all answers."""
         lost = points / 100 / float(right.mean())
         return lambda answers, chance: answers & ~(later & (chance.random(count) < lost))
 

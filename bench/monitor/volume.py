@@ -1,7 +1,7 @@
 """Measures the monitor at several numbers of predictions a day.
 
-It measures whether a baseline is armed (has enough windows, so that notices are sent), the delay of
-a notice, and which drifts are detected.
+Three things are measured: whether a baseline is armed, the delay of a notice, and which drifts are
+detected. A baseline is armed if it has enough windows for notices to be sent.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def summaries(windows: Windows) -> list[Summary]:
 
 
 def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
-    """Return the summaries of slots with these rows, at `a_day` rows a day."""
+    """Divide rows among slots of 15 minutes, at `a_day` rows a day. Returns a summary per slot."""
     every = max(1, round(96 / a_day)) * SLOT  # seconds from a slot with rows to the next
     each = max(1, a_day * every // DAY)
     count = len(rows) // each

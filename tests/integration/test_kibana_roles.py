@@ -200,7 +200,9 @@ def test_the_roles_permit_only_the_requests_of_shipper_and_monitor(guarded: str,
     assert bulk(guarded, "shipper", INDEX) == 403
 
 
-def test_the_audit_log_is_switched_on_once_and_holds_no_body(guarded: str, run: Run) -> None:
+def test_the_audit_log_is_switched_on_once_and_holds_no_request_body(
+    guarded: str, run: Run
+) -> None:
     audit = f"{guarded}/_plugins/_security/api/audit"
     change = [{"op": "replace", "path": "/config/enabled", "value": False}]
     requests.patch(audit, auth=ADMIN, json=change, timeout=60).raise_for_status()

@@ -42,7 +42,8 @@ ENVELOPE = {
 DAY = 86_400_000
 FIRST_DAY = 946_684_800_000  # 2000-01-01; no other test has documents of these days
 GOOD = ('{"marker": "before"}', '{"marker": "after"}')
-# OpenSearch answers 403 to the first block and 429 to the second.
+# If an index has a write block, OpenSearch answers 403. If a full disk has blocked the index (flood
+# stage), OpenSearch answers 429.
 BLOCKS = {
     "write block": "index.blocks.write",
     "flood stage": "index.blocks.read_only_allow_delete",
@@ -296,7 +297,10 @@ def test_a_value_of_another_type_never_counts_as_indexed(
 
 
 def test_many_field_names_of_another_log_group_leave_room_for_our_labels(running: Stack) -> None:
-    """Each label is a field, and an index allows 1,000 fields. Another group has 700 names."""
+    """An index allows 1,000 fields. The other group has 700 names, and each label is a field.
+
+    The other group's lines are not records, so they have an index of their own.
+    """
     day = 384
     names = events_of(day, json.dumps({f"name{number}": 1 for number in range(700)}))
     assert running.shipper.invoke(subscription_event(names, "SomebodysGroup"))["indexed"] == 1

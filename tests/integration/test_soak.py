@@ -41,7 +41,7 @@ def test_every_event_is_indexed_once_whatever_fails(
         f"{events:,} events, {events:,} documents: "
         "0 events missing, 0 duplicates, 0 documents without an event" in printed
     )
-    # If one of these never happened, the test proves nothing.
+    # If a fault never happened, the test proves nothing.
     [result] = found
     played = {one.episode.fault: one for one in result.played}
     assert {fault for fault, one in played.items() if one.struck == 0} == {Fault.CALM}

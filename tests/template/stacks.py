@@ -1,7 +1,10 @@
 """The shapes of the stack, and their resources.
 
-A shape is a set of parameters with a name. The names say which domain the stack uses: an existing
-one, an existing one in which the stack installs the dashboards (*installed*), or its *own*.
+A shape is a set of parameters with a name. The name begins with one of these words:
+
+- *existing*: the stack uses an existing domain.
+- *installed*: the stack also installs the dashboards in the existing domain.
+- *own*: the stack has its own domain. (In *own function*, the user has an own function.)
 """
 
 from __future__ import annotations
@@ -132,7 +135,7 @@ class Stack(NamedTuple):
 
     @property
     def monitors(self) -> bool:
-        """Return whether the stack has the monitor: with `auto`, if it installs the dashboards."""
+        """Return whether the stack has the monitor. `auto` means: if it installs the dashboards."""
         said = self.given.get("Monitor", "auto")
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))
@@ -177,7 +180,7 @@ def stack_of(shape: str) -> Stack:
 
 
 def selected(value: Any, stack: Stack) -> str:
-    """Return `text` of a value. A `Select` becomes a name in a parameter of log groups."""
+    """Return a value as text. `Fn::Select` becomes the log group that it selects."""
     if isinstance(value, dict) and "Fn::Select" in value:
         return compared(value, stack.given)
     if isinstance(value, dict) and "Fn::Select" in str(value):

@@ -1,6 +1,7 @@
-"""Describes the model to a direct caller: its card, the digest of its files, its golden sentences.
+"""Describes the model: its card, the digest of its files, its golden sentences.
 
-A golden sentence is stored with the prediction that it must get.
+A golden sentence is stored with the prediction that it must get. The description is only for
+callers that invoke the function directly, not through the API.
 """
 
 from __future__ import annotations

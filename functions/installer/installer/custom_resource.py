@@ -150,8 +150,8 @@ def stack_status(stack: str) -> str | None:
 def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends: float) -> Outcome:
     """Remove the stack's saved objects. Raises `UserError`.
 
-    If the stack itself is deleted, its roles and their mapping are removed too. Template and policy
-    stay, because the prefix's indices stay. Then no stack owns template and policy.
+    If the stack itself is deleted, its roles and their mapping are removed too. Index template and
+    retention policy stay, because the indices stay. Afterwards no stack owns them.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(
@@ -181,7 +181,7 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
 def _links(asked: DesiredState) -> dict[str, str]:
     """Return an attribute for each dashboard and saved search.
 
-    The attribute is named after the title, without the product's name.
+    The attribute has the name of the title without the product: `PredictionsUrl` for *Predictions*.
     """
     return {
         re.sub(r"\W", "", title.removeprefix(PRODUCT).removesuffix(asked.scope.mark)) + "Url": link

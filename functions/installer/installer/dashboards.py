@@ -63,7 +63,7 @@ class Dashboards:
     def check(self) -> None:
         """Wait for the server, and check that the tenant exists.
 
-        If a tenant does not exist, the server would silently use another tenant.
+        For a tenant that does not exist, the server silently uses another tenant.
         """
         self._settings()
         if self._tenant in TENANTS:
@@ -100,7 +100,7 @@ class Dashboards:
         return found
 
     def patterns(self) -> dict[str, dict[str, Any]]:
-        """Return every index pattern of the tenant by id, with its title and its manifest."""
+        """Return each index pattern of the tenant by id: its title and manifest (object_state)."""
         return {
             one["id"]: one
             for one in self._search(("index-pattern",), ("title", "predictionMonitor"))

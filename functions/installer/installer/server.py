@@ -145,8 +145,8 @@ class Server:
             )
         return UserError(
             f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, "
-            "or have your user or role (for a stack, its output InstallerRole) mapped to a role "
-            "with this permission (all_access has every permission)"
+            "or ask an administrator to map your user or role to a role with this permission, such "
+            "as all_access (a stack's role is its output InstallerRole)"
         )
 
     def _answer(self, response: requests.Response, what: str, also: Container[int]) -> Answer:
@@ -183,7 +183,7 @@ class Server:
 def server_address(
     text: str, name: str, user: str | None = None, password: str | None = None
 ) -> Address:
-    """Return the address in `text`. `user` and `password` are its login if `text` has none.
+    """Return the address in `text`. If `text` has no login, `user` and `password` are used.
 
     Raises `UserError`.
     """

@@ -33,8 +33,8 @@ from monitor.summaries.summary import SLOT, Stream, Summary
 from monitor.summaries.windows import DAY, moment
 
 PROGRAM: Final = "python -m monitor"
-# The number of days that `feasible` reads, if these have enough predictions. `accept` judges as
-# many days before the new baseline, and as many after it.
+# `feasible` reads this number of days, and more if traffic is low. `accept` judges this number of
+# days before the new baseline, and the same number after it.
 LOOK_BACK: Final = 14
 
 
@@ -44,7 +44,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The store and the settings of all commands. `index` is the pattern of prediction indices."""
+    """The store and the settings of all commands.
+
+    `index` is the pattern of prediction indices. `false_alarm_days` is the number of days in which
+    at most one false notice is wanted.
+    """
 
     connection: Connection
     store: Store
@@ -177,7 +181,7 @@ def list_command(context: Context) -> int:
 
 
 def use_command(context: Context) -> int:
-    """Run `baseline use`: judge a stream by another accepted baseline."""
+    """Run `baseline use`: from now on, judge a stream by another accepted baseline."""
     stream = context.stream(*lately())
     number = context.options.number
     if not context.store.documents(Kind.BASELINE, stream, number):

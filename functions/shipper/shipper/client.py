@@ -1,7 +1,7 @@
 """Makes the connection to OpenSearch.
 
-The connection uses the address's user and password, or signs requests to an endpoint of Amazon, or
-does neither.
+If there are a user and a password, the connection sends them. Otherwise it signs requests to an
+endpoint of Amazon, and sends all other requests without a login.
 """
 
 from __future__ import annotations
@@ -94,8 +94,9 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
 def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
     """Return the AWS keys in `environment`. If it has none, return the keys that botocore finds.
 
-    Lambda sets these variables, and the keys stay valid as long as the instance runs. botocore
-    would find the same keys, but importing botocore takes half as long as importing opensearch-py.
+    Lambda sets the variables of the keys, and the keys stay valid as long as the instance runs.
+    botocore would find the same keys, but importing botocore costs time: half as much as importing
+    opensearch-py.
     """
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:

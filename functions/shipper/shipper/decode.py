@@ -29,7 +29,7 @@ LAST_MILLISECOND: Final = 253_402_300_799_999
 class PayloadInvalid(Exception):
     """The event is not a subscription payload.
 
-    Raised from the handler, it makes the invocation fail, so that Lambda keeps the event as a dead
+    If the handler raises this exception, the invocation fails, and Lambda keeps the event as a dead
     letter.
     """
 
@@ -124,9 +124,9 @@ def _compressed(data: Any, name: str) -> bytes:
 def _inflate(data: bytes, limit: int, name: str) -> bytearray:
     """Inflate all members of the gzip data.
 
-    Stops after `limit` + 1 inflated bytes, and raises `PayloadInvalid` if the end is missing. The
-    data is read in blocks, because the decompressor copies all data that follows a member. If it
-    got all data at once, many small members would take quadratic time.
+    Stops after `limit` + 1 inflated bytes, and raises `PayloadInvalid` if the end is missing. After
+    each member, the decompressor copies the rest of its input. The input is one block and not all
+    data, because otherwise many small members would take quadratic time.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
@@ -170,9 +170,9 @@ def mended(data: bytearray) -> bytearray:
 def _parse_leniently(data: bytearray) -> Payload:
     """Read a payload that the strict parser refused, for instance because of a lone surrogate.
 
-    Without this, one bad line would make the payload's other lines unreadable. `data` is now valid
-    UTF-8, so the strict parser can often read it. Otherwise Python's parser reads it, but only if
-    it is small, because Python's values need many times the memory of the data.
+    Without this function, one bad line would make the payload's other lines unreadable. `data` is
+    now valid UTF-8, so the strict parser often succeeds. If the strict parser fails and `data` is
+    small, Python's parser is used. Python's values need many times the memory of the data.
     """
     try:
         return _payload(data)

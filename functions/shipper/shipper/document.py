@@ -46,8 +46,8 @@ PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
 # Finds a name with a dot whose part before the dot may be reserved. The name may have escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
-# Finds the characters `"_`. The expression looks for the underscore first, which is rarer than the
-# quotation mark, so it is many times faster than a plain search.
+# Finds the characters `"_`. Underscores are rarer than quotation marks, so the expression looks for
+# the underscore first. This is many times faster than a plain search.
 AFTER_QUOTE: Final = re.compile(r'_(?<="_)')
 # The longest `_id` that OpenSearch accepts, in bytes. If an id is longer, OpenSearch refuses the
 # whole request.
@@ -59,9 +59,9 @@ STREAM: Final = re.compile(
     r"\d{4}/\d\d/\d\d/[^\[\]]*\[(?P<version>\$LATEST|[0-9]{1,18})\][0-9a-f]+"
 )
 SPACE: Final = " \t\r\n"  # JSON's white space
-# If a line has fewer than `FEW_DOTS` dots and fewer than `FEW_NAMES` names, no index needs long for
-# it (shipper.limits). Nearly all lines are like this. A line of fewer than `FEW_BYTES` bytes has no
-# room for so many names, so they are not counted.
+# A line with fewer than `FEW_DOTS` dots and fewer than `FEW_NAMES` names is indexed quickly, and is
+# not checked further (shipper.limits). Nearly all lines are like this. In a line of fewer than
+# `FEW_BYTES` bytes, names are not counted, because there is no room for `FEW_NAMES` names.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
 # A name takes at least 5 bytes: two quotation marks, a colon, a value of one byte, and a comma.
@@ -129,7 +129,7 @@ class Spliced(Struct, gc=False):
 
     `kind` is the `@kind` that the line gets if its origin is trusted. `live` is true if the line's
     traffic is live. `unsure` is true if the line is feedback, or may be a prediction in a foreign
-    format: if the line's origin is trusted, it must be parsed in full (`read`). `few` has the same
+    format. An unsure line of a trusted origin must be parsed in full (`read`). `few` has the same
     meaning as in `Document`.
     """
 
@@ -290,10 +290,7 @@ def written(fields: Fields) -> bytes:
 
 
 def _sources(payload: Payload, stack: str) -> dict[str, bytes]:
-    """Return the part of the envelope that a payload's documents share, for each kind of document.
-
-    The keys are the kinds.
-    """
+    """Return, by kind, the part of the envelope that all documents of a payload share."""
     found = [
         ("@owner", payload.owner),
         ("@log_group", payload.log_group),

@@ -101,8 +101,8 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     if not (fields or patterns):
         return None
     found = Redaction(fields, tuple(patterns), key.encode())
-    # A rule may have the name that a field gets from FIELD_MAP. The line has the field under the
-    # user's own name, so the rule is added for this name too.
+    # A rule may name the target of a field in FIELD_MAP. In the line, the field has the user's own
+    # name, so the rule is added for the user's name too.
     for target, path in names.items():
         done = found.action(target)
         if done:

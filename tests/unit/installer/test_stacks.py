@@ -52,7 +52,7 @@ def test_a_second_stack_shares_template_and_policy_and_removes_only_its_own_part
     assert held(domain) == before
 
 
-def test_the_next_stack_owns_a_template_without_an_owner(domain: Domain, run: Run) -> None:
+def test_a_stack_that_installs_owns_a_template_without_an_owner(domain: Domain, run: Run) -> None:
     run("install", "--stack", "prod")
     run("install", "--stack", "dev")
     _, output, _ = run("remove", "--stack", "prod")

@@ -269,4 +269,6 @@ def test_the_commands_run_as_a_module() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "AWS does not promise that a line has the same id here" in " ".join(done.stdout.split())
+    assert "AWS does not promise that a line has the same id in the log group" in " ".join(
+        done.stdout.split()
+    )

@@ -1,7 +1,8 @@
-"""Tests in which index lines that are not records go: their own, or the index of the records.
+"""Tests the choice of the index for lines that are not records.
 
-On some days, the function that the AWS console generates has put such lines into the index of the
-records, which is called the common index. Its documents have no field `@kind`.
+Such lines have an index of their own. But on some days, the function that the AWS console generates
+has put them into the index of the records (the common index). On these days, such lines go to the
+common index too. The generated function's documents have no field `@kind`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Answers = deque[tuple[int, bytes]]
 
 @pytest.fixture
 def counting() -> Iterator[tuple[RequestsHttpConnection, Answers, list[tuple[str, Any]]]]:
-    """Run a server that counts. Yields a connection, the answers to give, and the requests."""
+    """Run a server. Yields a connection, the answers to `_count`, and the requests to `_count`."""
     answers: Answers = deque()
     asked: list[tuple[str, Any]] = []
 

@@ -1,4 +1,4 @@
-"""Test the command `make model` before it needs torch."""
+"""Test the first steps of `make model`, which need no torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_command_says_which_model_it_replaces(
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_an_empty_or_missing_folder_is_taken(
+def test_an_empty_or_missing_folder_is_accepted(
     *, there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"

@@ -65,6 +65,8 @@ class Tally:
 class Labelled:
     """The counts of labels for the predictions of one version of a stream.
 
+    A stream is the predictions of one model in one log group.
+
     - `every` counts all labels, and `audit` the labels of a random sample (`source: audit`).
     - `confusion[right][predicted]` is the number of predictions with this right label and this
       predicted label.
@@ -181,9 +183,9 @@ def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | Non
     """Return whether known accuracy is too low, or None with too few labels.
 
     Known accuracy becomes too low when its whole interval is below the expected interval. `before`
-    is true if known accuracy was already too low. It then stays too low until the share of right
-    answers reaches the expected interval. It is not enough that the share's own interval reaches
-    it, because then a single label could switch the result back and forth.
+    is true if known accuracy was already too low. In this case it stays too low until the share of
+    right answers itself reaches the expected interval. This condition is stricter, so that a single
+    label cannot switch the result back and forth.
     """
     known = labelled.known
     if known.labelled < ENOUGH or known.share is None:
@@ -194,7 +196,7 @@ def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | Non
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """The accuracy in a verdict: by labels, by scores, and the interval that the card predicts."""
+    """The accuracy in a verdict: known from labels, estimated from scores, and expected."""
 
     labelled: Labelled | None = None
     estimate: Estimate | None = None

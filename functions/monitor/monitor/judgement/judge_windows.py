@@ -52,7 +52,7 @@ class Fields(StrEnum):
     def has(self, name: str) -> bool:
         """Return whether `name` is compared.
 
-        It is the name of a component of the means, of a binned field, or of a kind of strange rows.
+        `name` is a component of the means, a binned field, or a kind of strange rows.
         """
         if self is Fields.TEXT:
             return name in TEXT
@@ -87,7 +87,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The signals of the windows. `missing` says why a signal or a component is missing."""
+    """The signals of the windows. `missing` maps each absent signal or component to a reason."""
 
     signals: tuple[Signal, ...]
     missing: Mapping[str, str]

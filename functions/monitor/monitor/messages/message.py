@@ -141,7 +141,7 @@ class Moved:
 
     @property
     def up(self) -> bool:
-        """Whether the number is not below the usual number. True if the usual one is not known."""
+        """Whether the number is at least its usual value. True if the usual value is not known."""
         return self.usual is None or self.now >= self.usual
 
     def sentence(self) -> str:
@@ -233,6 +233,9 @@ class Arrived:
 class Facts:
     """The facts of a message. A fact that is not known is empty or None.
 
+    - `in_a_row` is the number of unusual windows in a row that give a notice.
+    - `baseline` is the number of the baseline. `promised` is the number of days in which the stack
+      has at most one false notice.
     - `unread` has the reason for each fact that could not be read, by the name of its field.
     - `hourly` and `score` are pairs of the present and the usual value.
     - `towards` are golden sentences that the texts of the window resemble more than usual, and
@@ -306,7 +309,7 @@ class Message:
 
 
 def usually(older: str = "") -> str:
-    """Return the words before a usual value. With `older`, it is the value of this version."""
+    """Return the words before a usual value, which is the value of the version `older` if given."""
     return f"version {_name(older)}:" if older else "usually"
 
 
@@ -473,10 +476,9 @@ def _evidence(facts: Facts, action: Action) -> Iterator[str]:
 
 
 def _movement(facts: Facts, action: Action) -> Iterator[str]:
-    """Yield the numbers that moved, a description of the texts, and the place of the change.
+    """Yield the numbers that moved, a description of the texts, and the changed part of traffic.
 
-    Texts are not described if the advice is to roll back, because then they are not the cause. The
-    place is a part of the traffic.
+    If the advice is to roll back, the texts are not the cause, so they are not described.
     """
     if facts.moved:
         yield f"What moved: {facts.moved[0].sentence()}."
@@ -605,8 +607,9 @@ def _short(line: str) -> str:
 def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str]:
     """Return links to the window's predictions in Discover and to the dashboard.
 
-    `dashboard` is the installer's link to the dashboard *Predictions*. It contains the tenant and
-    the ending of the ids of this stack's dashboards. If it is empty, the result is empty.
+    `dashboard` is the installer's link to the dashboard *Predictions*. The link contains the tenant
+    and the ending that all ids of this stack's saved objects have. Without the link, the result is
+    empty.
     """
     if not dashboard:
         return {}
