@@ -1,8 +1,8 @@
 """The weekly digest of a stream that cannot give notices.
 
 Such a stream has no baseline, or only a provisional baseline, which is too small for notices. The
-digest compares the numbers of a week with those of the week before. It is sent on
-Monday morning.
+digest compares the numbers of a week with the numbers of the week before. It is sent on Monday
+morning.
 """
 
 from __future__ import annotations
