@@ -57,10 +57,11 @@ class Contender:
 
 @contextmanager
 def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
-    """Start the contender `handler`, `signed handler` or `floor`.
+    """Start a contender, whose name is one of these.
 
-    The handler is that of the source tree `tree`. The floor does only the work that sending needs
-    (bench.rivals).
+    - `handler`: the shipper's handler from the source tree `tree`.
+    - `signed handler`: the same handler, which also signs its requests.
+    - `floor`: a function that does only the work that sending needs (bench.rivals).
     """
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
     command = (sys.executable, "-P", "-m", "bench.measured", name, url)
@@ -72,7 +73,7 @@ def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
 
 @contextmanager
 def console_function(file: Path, url: str) -> Iterator[Contender]:
-    """Start a copy of the function that the CloudWatch console generates."""
+    """Start the function that the CloudWatch console generates. Its code is in `file`."""
     with _running(
         ("node", str(ROOT / "bench" / "measured.cjs"), str(file), url), dict(os.environ)
     ) as found:

@@ -1,6 +1,6 @@
 // `node bench/measured.cjs FUNCTION URL` measures the function that the CloudWatch console generates.
-// bench/measured.py measures the shipper in the same way. The function sends to the address URL
-// without TLS, as the shipper does, and not to an Amazon domain.
+// bench/measured.py measures the shipper in the same way. In both measurements, the requests go to the
+// address URL, without TLS.
 "use strict";
 
 const fs = require("node:fs");
@@ -49,7 +49,8 @@ async function run(task) {
     cpu: (used.user + used.system) / 1e6,
     wall: Number(process.hrtime.bigint() - wall) / 1e9,
     bytes: written,
-    counts: new Array(task.calls).fill(task.lines), // the function returns no count, but fails if a line was refused
+    // The function returns no count. It fails if a line was refused, so a call that succeeds has sent all lines.
+    counts: new Array(task.calls).fill(task.lines),
   };
 }
 

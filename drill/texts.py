@@ -41,7 +41,7 @@ SLOGANS: Final = (
     "Try {n} days of premium for free", "Win one of {n} vouchers now", "Only {n} seats are left",
     "Join {n} happy members today", "Save {n} percent on everything",
 )  # fmt: skip
-CUT: Final = 3  # a truncated text has so many words
+CUT: Final = 3  # the number of words in a truncated text
 KINDS: Final = ("usual", "customer", "headlines", "launch")
 
 
@@ -53,7 +53,8 @@ def made(kind: str, number: int, chance: random.Random) -> list[str]:
 def read(folder: Path, kind: str, number: int, chance: random.Random) -> list[str]:
     """Return `number` texts of a kind: lines of the file `KIND.txt` in the folder.
 
-    If there is no such file, texts are generated, but `usual.txt` must exist. Raises `UserError`.
+    The file `usual.txt` must exist. For each other kind without a file, texts are generated.
+    Raises `UserError`.
     """
     path = folder / f"{kind}.txt"
     if not path.exists():

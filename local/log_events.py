@@ -31,7 +31,7 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-# Every line from a pipe is a new event, even if it was shipped before.
+# The name of a pipe. A line from a pipe is always a new event, even if it was shipped before.
 PIPE: Final = "standard input"
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
@@ -71,7 +71,8 @@ def lines(
 ) -> Iterator[Line]:
     """Yield the log events in the text of a file called `name`.
 
-    A line without a time gets the time of the line before, or `otherwise`.
+    A line without a time gets the time of the line before it. If no earlier line has a time, the
+    line gets the time `otherwise`.
 
     `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would
     refuse.

@@ -29,12 +29,12 @@ LARGEST_GIB: Final = 3_072  # the largest disk of a node
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The form of the traffic, and the conditions of the stack.
+    """The assumptions of a computation.
 
     `lines` is the number of log lines in a payload. `days` is the number of days for which
     documents are kept. `outage` is the length of an outage in seconds. `processor` has the
-    processor time of an invocation in microseconds, by its number of lines; the default is the
-    measured time.
+    processor time of an invocation in microseconds, for several numbers of lines. By default the
+    measured times are used.
     """
 
     lines: int = 1
@@ -45,8 +45,9 @@ class Way:
     def invocation(self, lines: float) -> float:
         """Return the seconds that an invocation with this number of lines takes.
 
-        They are the function's processor time, divided by the part of a processor that its memory
-        gives it, and the time in which the domain answers and indexes the documents.
+        The time has two parts. The first is the function's processor time; a function with little
+        memory gets only a share of a processor, and takes longer. The second is the time in which
+        the domain answers and indexes the documents.
         """
         processor = figures.between(self.processor or figures.processor_microseconds(), lines)
         share = min(estimate.MEMORY_GB["shipper"] * 1024 / figures.PROCESSOR_MB, 1.0)
@@ -95,9 +96,10 @@ class Domain(NamedTuple):
 
 
 class Met(NamedTuple):
-    """A limit, and the lowest rates that reach it: one for direct delivery, one for Kinesis.
+    """A limit, and the lowest rate that reaches the limit, for each way of delivery.
 
-    A rate is None if this way never reaches the limit.
+    `direct` is the rate without a stream, and `kinesis` the rate with a Kinesis stream. A rate is
+    None if this way of delivery never reaches the limit.
     """
 
     limit: str
@@ -165,7 +167,8 @@ def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
         if (gib := _gib(rate, way, nodes)) <= largest
         and rate * _copies(nodes) * figures.INDEX_MICROSECONDS / 1e6
         <= nodes * processors * figures.BUSY
-        # A t3 is only for a trial, and has one node. Others have two or more, so that one may fail.
+        # A domain of t3 nodes is only for a trial, and has one node. Every other domain has two
+        # nodes or more, so that one node may fail.
         and (nodes == 1) == instance.startswith("t3")
     ]
     if not found:
@@ -174,7 +177,7 @@ def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
 
 
 def met(way: Way, limits: Mapping[str, Limit]) -> list[Met]:
-    """Return the limits, each with the lowest rates that reach it."""
+    """Return each limit with the lowest rates that reach the limit."""
     seconds = way.invocation(way.lines)
     size = figures.between(figures.PAYLOAD_BYTES, way.lines)
     waiting = max(min(way.outage, SHIPPER_SECONDS), seconds)

@@ -42,8 +42,8 @@ def checked(folder: Path) -> str:
     card = classifier.card
     if card["version"] != version(folder, card["temperature"]):
         raise UnfitModel(
-            f"{folder}: the card's version does not fit model.onnx, tokenizer.json and "
-            "temperature: one of the three was exchanged."
+            f"{folder}: the card's version is not the version of this model: model.onnx, "
+            "tokenizer.json or the temperature was exchanged."
         )
     profile = _profile(folder)
     if (

@@ -1,7 +1,7 @@
-"""Measures how often the signature finds a drift: its share of windows with drifted text.
+"""Measures the share of windows with drifted text in which the signature shows the drift.
 
-A signature is eight numbers that describe a text. For comparison, the embedding of the published
-base encoder is measured. Run `python -m training.power --data FOLDER`.
+A signature is eight numbers that describe a text. For comparison, signatures made from the
+published base encoder are measured too. Run `python -m training.power --data FOLDER`.
 
 The test is Hotelling's T² at alpha = .001. It compares the mean signature of a window with the mean
 and the covariance of the reference. A window has n sentences, and the reference has m. Drift is
@@ -98,8 +98,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chance = random.Random(SEED)
     reference = [example.sentence for example in parts.aside]
-    # Only the dev set is clean. The shipped weights were trained on the sentences of the other set
-    # that was put aside (the selection split).
+    # The windows have sentences of the dev set, because the model was not trained on them. It was
+    # trained on the sentences of the selection set.
     clean = [example.sentence for example in parts.dev]
     kinds: dict[str, tuple[list[str], float]] = {
         "25 % EWT": (chance.sample(web, 1500), 0.25),

@@ -1,7 +1,8 @@
 """Describes a text in numbers that do not reveal the text.
 
-They are the signature (eight numbers for the content), its novelty (the distance from the reference
-texts), and the surprisal (how unusual the pairs of neighbouring tokens are).
+- The signature is eight numbers that describe the content.
+- The novelty is the distance between the signature and the signatures of the reference texts.
+- The surprisal says how unusual the pairs of neighbouring tokens are.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMPONENTS: Final = 8
-STEPS: Final = 16  # per standard deviation: a byte covers eight deviations on each side of the mean
+# The steps in a standard deviation. A byte covers eight deviations on each side of the mean.
+STEPS: Final = 16
 BUCKETS: Final = 1 << 16
 MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
-STEPS_A_BIT: Final = 12  # so that a byte covers 21 bits
+STEPS_A_BIT: Final = 12  # the steps in a bit of surprisal; a byte covers 21 bits
 LEAST_DISTANCE: Final = 1e-3  # because 0 has no logarithm
 
 
@@ -43,10 +45,10 @@ class Signature:
 
 
 def fit(pooled: NDArray[np.float32]) -> Signature:
-    """Fit a signature to the reference, of shape (sentences, width).
+    """Fit a signature to the reference: pooled layers of shape (sentences, width).
 
-    The signature projects on the principal directions of the reference, each scaled to the same
-    variance.
+    The numbers of the signature are projections on the principal directions of the reference. In
+    the reference, all of them have the same variance.
     """
     centre = pooled.mean(axis=0)
     _, sizes, directions = np.linalg.svd(pooled - centre, full_matrices=False)
@@ -65,9 +67,10 @@ def fit(pooled: NDArray[np.float32]) -> Signature:
 
 
 def bigram_bits(sentences: Iterable[list[int]]) -> NDArray[np.uint8]:
-    """Return the surprisal of each hash bucket of token bigrams, in the shape (buckets).
+    """Return the surprisal of each hash bucket, in an array of shape (buckets).
 
-    The values are in twelfths of a bit. Counts are smoothed by adding 1.
+    A bucket counts pairs of neighbouring tokens. The values are in twelfths of a bit. Counts are
+    smoothed by adding 1.
     """
     counts = np.zeros(BUCKETS)
     for ids in sentences:

@@ -1,4 +1,9 @@
-"""The drifts that the bench tries to detect. Each is a function that changes windows of rows."""
+"""The drifts that the bench puts into traffic. The monitor should detect them.
+
+A row is a prediction. A window is a number of rows, which the monitor judges together.
+The rows come from several sets of sentences: the corpora CoLA, BLiMP, EWT and GUM, sentences in
+other languages (foreign), and random keys, numbers and markup (junk).
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,23 @@ import numpy as np
 
 from bench.monitor.traffic import Chance, Index, Pool, Table, altered, bursts, mixed, parts
 
+# A drift takes the table of all rows, the windows, the name of the set that they come from, and a
+# random generator. It returns the changed windows.
 Drift = Callable[[Table, Index, str, Chance], Index]
 
 
 def changed(how: str, share: float) -> Drift:
-    """Make a drift that changes this share of the rows in one of the ways of `texts.CHANGES`."""
+    """Make a drift that changes this share of the rows.
+
+    `how` is the name of the change, a key of `texts.CHANGES`.
+    """
     return lambda source, rows, of, chance: altered(
         source, rows, of, how, share=share, chance=chance
     )
 
 
 def joined(name: str, share: float) -> Drift:
-    """Make a drift that replaces this share of the rows by rows of another set."""
+    """Make a drift that replaces this share of the rows by rows of the set `name`."""
     return lambda source, rows, _, chance: mixed(rows, source.all(name), share, chance)
 
 
@@ -36,10 +46,14 @@ def repeated(share: float) -> Drift:
 
 
 def replaced(by: Pool) -> Drift:
-    """Make a drift that replaces all rows by bursts of other documents."""
+    """Make a drift that replaces all rows by rows of the documents in `by`.
+
+    The rows of a document stay together, as in bursts of traffic.
+    """
     return lambda _, rows, __, chance: bursts(by, rows.size, chance).reshape(rows.shape)
 
 
+# Drifts in windows that are compared with an accepted baseline.
 BURSTS: Final[dict[str, Drift]] = {
     "CoLA 25 %": joined("cola", 0.25),
     "shuffled 20 %": changed("shuffled", 0.2),
@@ -53,6 +67,7 @@ BURSTS: Final[dict[str, Drift]] = {
     "3 % of words misspelt": changed("misspelt a little", 1.0),
     "none": joined("cola", 0.0),
 }
+# Drifts in windows that are compared with the profile, each with the number of rows in a window.
 NARROW: Final[dict[str, tuple[Drift, int]]] = {
     "other domain 100 % (EWT)": (joined("ewt", 1.0), 100),
     "shuffled 20 %": (changed("shuffled", 0.2), 100),

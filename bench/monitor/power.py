@@ -23,13 +23,14 @@ from monitor.judgement.profile_reference import Profile
 from monitor.summaries.windows import DAY
 
 TESTED: Final = 96  # drifted windows that are compared with each baseline
-NARROW_WINDOWS: Final = 400
+NARROW_WINDOWS: Final = 400  # windows that are compared with the profile
+# Each rival (another method, bench.monitor.rivals) gets fewer windows, and rows of the baseline.
 RIVAL_WINDOWS: Final = 60
 RIVAL_ROWS: Final = 1500
 
 
 def effect(judgement: Judgement) -> float:
-    """Return the median effect size δ of the signal `means` over all windows."""
+    """Return the median effect on the means over all windows, in standard deviations of rows."""
     return float(np.median(next(s.effect for s in judgement.signals if s.name == "means")))
 
 
@@ -43,9 +44,15 @@ def under_bursts(
     tick: Tick,
     more: Mapping[str, Drift] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure, for each drift, the share of windows that the monitor and its rivals find unusual.
+    """Measure, for each drift, the share of windows that the monitor finds unusual.
 
-    The monitor uses the settings of `row`, a row of the false-alarm table.
+    The rivals (other methods, bench.monitor.rivals) get some of the same windows.
+
+    - `made` makes days of traffic without drift, from the set `of`.
+    - `row` is a row of the false-alarm table. The monitor uses its level.
+    - `draws` is the number of baselines that are drawn.
+    - `tick` is called after each baseline.
+    - `more` has drifts in addition to `BURSTS`.
     """
     drifts = BURSTS | dict(more or {})
     found: dict[str, list[list[float]]] = {name: [] for name in drifts}
@@ -95,7 +102,7 @@ def against_the_profile(
     """Measure, for each drift, the share of windows that the shipped profile finds unusual.
 
     The drifts change sentences of CoLA that the model has not seen. `rows` are the rows from which
-    the profile was made.
+    the profile was made; the rivals need them.
     """
     found = []
     for at, (name, (drift, size)) in enumerate(NARROW.items()):
@@ -128,7 +135,7 @@ def independent(
     tick: Tick,
     windows: int = 100,
 ) -> list[dict[str, Any]]:
-    """Measure, for each window size, the rate of false alarms on independent rows.
+    """Measure, for each window size, the rate of false alarms on rows in random order.
 
     `pool` is divided `splits` times, at random, into m reference rows and rows for the windows.
     """

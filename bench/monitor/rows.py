@@ -26,20 +26,22 @@ FIELDS: Final = (
     *(f"input.sig.s{at}" for at in range(8)),
 )  # fmt: skip
 CARD: Final = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))
-LABELS: Final[tuple[str, str]] = (CARD["labels"][1], CARD["labels"][0])  # in the order of the codes
+# In the order of `Rows.label`: the label's number is its place here.
+LABELS: Final[tuple[str, str]] = (CARD["labels"][1], CARD["labels"][0])
 PROBABILITY: Final = f"prediction.probability.{field_names(LABELS)[LABELS[0]]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Columns of equal length.
+    """Columns of equal length, with one value for each prediction.
 
-    `columns` are the numbers of the records, as 32-bit floats. All other values are codes:
-
+    - `columns` has the numbers of the records, as 32-bit floats.
     - `label` is the index of the label in `LABELS`.
     - `flags` has a bit for each of `FLAGS`.
-    - `text` is made from the text's hash.
+    - `text` is a number made from the text's hash, so that equal texts have equal numbers.
     - `document` and `genre` are numbered from 0 in the order of the corpus.
+
+    `genres` has the names of the genres, in the order of their numbers.
     """
 
     columns: dict[str, NDArray[np.float32]]
@@ -79,7 +81,7 @@ def rows_of(name: str, sentences: list[Sentence], cache: Path) -> Rows:
 
 
 def _keep(path: Path, sentences: list[Sentence]) -> None:
-    # A separate process loads the model, so that its memory is free again afterwards.
+    # A separate process loads the model. The model's memory is free when this process has ended.
     with ProcessPoolExecutor(1, initializer=_load) as pool:
         records = list(pool.map(_record, [s.text for s in sentences], chunksize=256))
     genres = list(dict.fromkeys(s.genre for s in sentences))

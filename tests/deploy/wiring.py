@@ -1,6 +1,7 @@
 """Checks how the resources of a stack are connected, as the API of each service reports them.
 
-A thing that fakecloud cannot do is reported as not checked.
+The stack is in fakecloud, a local stand-in for AWS. If fakecloud cannot do something, the report
+lists it as not checked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tests.deploy.cloud import REGION, Stack, client
 from tests.deploy.report import Report
 
 LIVE_FUNCTION = "InferenceFunction"
-INSTALLERS = "the installer returns these values, and no function runs in fakecloud"
+FROM_THE_INSTALLER = "the installer returns these values, and no function runs in fakecloud"
 
 
 def made(
@@ -456,7 +457,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()},
     )
     report.equal(
-        "that these names begin like those of the logs of AWS services",
+        "that these names begin as AWS requires for logs of its services",
         {
             name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-")
             for name in logs.values()
@@ -481,7 +482,7 @@ def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Check that shipper and replay may send bulk requests, only to this domain."""
+    """Check that shipper and replay may write to this domain and count documents, and no more."""
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
@@ -507,7 +508,7 @@ def installer(stack: Stack, report: Report) -> None:
         "no function runs, and a custom resource keeps no properties",
     )
     report.leave_out(
-        "OPENSEARCH_URL of shipper and replay, and the links to the dashboards", INSTALLERS
+        "OPENSEARCH_URL of shipper and replay, and the links to the dashboards", FROM_THE_INSTALLER
     )
 
 

@@ -1,6 +1,7 @@
-"""Plays a short drill in a stack of its own: does the monitor react to each situation as expected?
+"""Plays a short drill in a stack of its own.
 
-A drill is a story, which consists of situations: stretches of traffic, with or without a change.
+A drill is a story: several situations, one after the other. A situation is some hours of traffic,
+with or without a change, and the expected reaction of the monitor.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def test_a_replay_delivers_letters_with_good_lines_and_letters_with_bad_lines(
 def test_a_field_of_a_conflicting_type_is_left_out_and_other_fields_are_found(
     running: Stack, connection: RequestsHttpConnection
 ) -> None:
-    """Some loggers (of Go, ECS and LLMs) use fields of our records, but with another type."""
+    """Loggers of Go, ECS and LLMs use names of our fields for values of another type."""
     lines = [
         {"error": "connection refused", "user_id": "u1"},
         {"service.name": "checkout", "user_id": "u2"},
@@ -171,8 +171,7 @@ def test_a_field_of_a_conflicting_type_is_left_out_and_other_fields_are_found(
     assert found("user_id:u1") == ["error"]
     assert found("user_id:u2") == ["service.name"]
     assert sorted(found("user_id:u3")[0]) == ["input", "model"]
-    assert (
-        found("user_id:u4") == []
-    )  # after four refusals, the fields are left out, and only the line is indexed
+    # The index refuses four fields of this line. After the fourth refusal, all fields are left out.
+    assert found("user_id:u4") == []
     assert found("a:2") == ["a"]
     assert len(found("@rescued.type:*")) == 5

@@ -1,7 +1,8 @@
 """Tests the stack with a user's own model: its predictions, documents and panels.
 
 A small model with four labels is always tested. If ADOPTED names a folder of models that
-`make test-full` trained, these models are tested too.
+`make test-full` trained, these models are tested too. Golden sentences are texts whose answers were
+recorded when the model was made.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def own(folder: Path) -> Iterator[Stack]:
         yield started
 
 
-def test_the_built_package_holds_the_users_folder_and_ours_stays_unchanged(
+def test_the_built_package_holds_the_users_model_and_the_shipped_model_stays_unchanged(
     folder: Path, template: Template, runtime_packages: Path, tmp_path: Path
 ) -> None:
     ours = contents(SHIPPED)

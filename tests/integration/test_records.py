@@ -84,7 +84,8 @@ def test_a_payloads_counts_are_written_whatever_the_environment_says(
 def test_the_largest_batch_is_answered(template: Template) -> None:
     """Lambda limits an answer to 6 MB.
 
-    As AWS_EXECUTION_ENV is set, the runtime writes the answer in UTF-8. Escapes would be longer.
+    The answer fits because the runtime writes it in UTF-8 if AWS_EXECUTION_ENV is set. With escapes
+    in place of these characters, the answer would be longer.
     """
     sentence = "😀" * 10_000
     with start(

@@ -1,4 +1,8 @@
-"""Tests access to the stack: callers, the API, the bucket, the domain and its network."""
+"""Tests access to the stack: callers, the API, the buckets, the domain and its network.
+
+Each `@check` lists the stacks that must pass the test, and flaws. With each flaw, the test must
+fail.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ from tests.template.stacks import (
 def test_each_resource_admits_only_the_listed_callers(stack: Stack) -> None:
     """Each function has only the listed callers. Only the domain's policy admits everybody.
 
-    The domain's security plugin then asks each caller for a user.
+    The domain's security plugin refuses callers without a user.
     """
     open_to_all = set()
     for name, resource in stack.resources.items():

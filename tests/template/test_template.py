@@ -96,11 +96,11 @@ def test_replay_and_shipper_have_the_same_settings_for_lines(resources: Resource
         "REDACT_PATTERNS": {"Ref": "RedactPatterns"},
     }
     assert shipper["REDACT_KEY"] == {"Fn::Sub": "{{resolve:secretsmanager:${HashKey}}}"}
-    first, second = (
+    shipper_memory, replay_memory = (
         resources[name]["Properties"]["MemorySize"]
         for name in ("ShipperFunction", "ReplayFunction")
     )
-    assert second >= 2 * first  # the second gets payloads that are too large for the first
+    assert replay_memory >= 2 * shipper_memory  # the replay gets payloads too large for the shipper
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_replay_and_shipper_have_the_same_settings_for_lines(resources: Resource
         ),
     ],
 )
-def test_parameters_accept_what_the_code_accepts(
+def test_a_parameter_accepts_the_values_that_the_code_accepts(
     name: str, accepted: list[str], refused: list[str]
 ) -> None:
     """A parameter must refuse every value that the function would refuse at its start."""
@@ -169,9 +169,8 @@ def test_parameters_accept_what_the_code_accepts(
     assert [value for value in refused if re.fullmatch(parameter["AllowedPattern"], value)] == []
 
 
-def test_the_installer_gets_its_settings_and_runs_again_with_new_code(
-    resources: Resources,
-) -> None:
+def test_the_installer_runs_again_if_its_code_changes(resources: Resources) -> None:
+    """CloudFormation runs the installer again if a property changes: here the code's version."""
     kibana = resources["Kibana"]["Properties"]
     (version,) = (
         name for name, _ in of_type(resources, "AWS::Lambda::Version") if name.startswith("Kibana")
@@ -257,7 +256,7 @@ def test_every_parameter_is_used_and_described() -> None:
         ),
     ],
 )
-def test_parameters_accept_what_aws_accepts(
+def test_a_parameter_accepts_the_values_that_aws_accepts(
     name: str, accepted: list[str], refused: list[str]
 ) -> None:
     parameter = load()["Parameters"][name]
@@ -425,9 +424,10 @@ def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli and its own translator
 def test_sam_local_finds_the_route_and_its_function() -> None:
-    """`sam local` reads routes that are resources only if one of them is before the first function.
+    """`sam local` has two limits.
 
-    It finds an alias only by its ARN.
+    It reads routes only if one of them is before the first function in the template. It finds an
+    alias only by the alias's ARN.
     """
     ((stack,), _) = SamLocalStackProvider.get_stacks(
         str(ROOT / "template.yaml"), parameter_overrides=EXISTING

@@ -1,7 +1,7 @@
 """Tests that need PyTorch.
 
-Run `.venv-train/bin/python -m pytest tests/training`, with pytest and hypothesis in that
-environment.
+Install pytest and hypothesis in the environment `.venv-train`, and run
+`.venv-train/bin/python -m pytest tests/training`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def encoder(name: str, labels: int) -> Any:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_every_width_of_the_exported_graph_agrees_with_the_model(
+def test_the_exported_graph_agrees_with_the_model_in_8_bits_and_in_32_bits(
     name: str, encoded: list[list[int]], tmp_path: Path
 ) -> None:
     import onnx
@@ -134,7 +134,7 @@ def test_every_width_of_the_exported_graph_agrees_with_the_model(
         assert "Slice" in kinds, "the last layer computes every token"
 
 
-def test_shipped_graph_gives_back_the_weights_within_a_step(
+def test_weights_restored_from_a_graph_differ_by_at_most_one_quantisation_step(
     encoded: list[list[int]], tmp_path: Path
 ) -> None:
     import onnx
@@ -186,7 +186,7 @@ def run(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.flo
     return logits, pooled
 
 
-def test_a_stage_learns_labels_and_leaves_the_word_embeddings_alone(
+def test_a_stage_of_training_learns_labels_and_does_not_change_the_word_embeddings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Train on a few dozen sentences, with both training targets, and select an epoch."""

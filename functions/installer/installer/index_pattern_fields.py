@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-# For OpenSearch's name of a type: Kibana's name of the same type.
+# Each key is OpenSearch's name of a type. The value is Kibana's name of the same type.
 KINDS: Final = {
     "text": "string", "keyword": "string", "date": "date", "boolean": "boolean",
     "byte": "number", "integer": "number", "long": "number", "float": "number", "double": "number",

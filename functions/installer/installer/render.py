@@ -43,8 +43,9 @@ def requests(
 ) -> Iterator[Request]:
     """Yield the requests of a first installation, in the order of sending.
 
-    The requests fit a domain without Multi-AZ with Standby. If `days` is None, there is no
-    retention policy. `roles` has a list of ARNs for each kind of role.
+    A domain with the setting "Multi-AZ with Standby" needs another number of copies in the index
+    template. If `days` is None, there is no retention policy. `roles` has a list of ARNs for each
+    kind of role.
     """
     yield _json(
         "PUT",
@@ -93,8 +94,8 @@ def write(found: Sequence[Request], folder: Path) -> list[str]:
 
     Returns the names of the files. Raises `UserError`.
 
-    A folder that is not empty is refused: no file of the user is overwritten, and no file of an
-    earlier run is left among the new ones.
+    A folder that is not empty is refused. So no file of the user is overwritten, and the folder has
+    no files of an earlier run.
     """
     listed = [{"method": one.method, "path": one.path, "file": one.file} for one in found]
     try:

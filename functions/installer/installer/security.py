@@ -20,7 +20,7 @@ WITHOUT: Final = (
     f"nothing is served at {API}: if the domain has no fine-grained access control, it needs no "
     "roles; if it has, make the roles yourself"
 )
-# The members of a role mapping that the installer never changes. It changes only backend roles.
+# The installer changes only the backend roles of a role mapping. It keeps these members.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
 # The monitor's own indices. The index of a stack is monitor.STACK, in lowercase. No prefix of the
 # documents' indices has a dot, so this pattern never matches an index of documents.
@@ -116,7 +116,7 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
 
 
 def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return a role in the form of the API, for the indices of a prefix."""
+    """Return a role as the API takes it, for the indices of the scope's prefix and stack."""
     own = f"monitor.{scope.stack.lower()}" if scope.stack else OWN
     permissions = [
         {**one, "index_patterns": [own if one["index_patterns"] == [OWN] else scope.pattern]}
@@ -126,7 +126,10 @@ def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
 
 
 def _base(server: Server, name: str) -> tuple[str | None, Answer]:
-    """Return the path of the security API, and its answer about a role."""
+    """Return the path of the security API, and its answer about a role.
+
+    The path is None if the domain has no such API.
+    """
     answers = (
         (api, server.ask("GET", f"{api}/roles/{name}", also={400, 404, 405}))
         for api in (API, FORMER)

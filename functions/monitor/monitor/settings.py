@@ -26,7 +26,8 @@ class Settings:
     - `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's
       index.
     - `false_alarm_days` is the number of days in which at most one false notice is wanted.
-    - `by` is a further field by which messages split a change, such as the customer, or empty.
+    - `by` is a field of the predictions, such as the customer, or empty. A message names the value
+      of this field that explains a change.
     - `words` says whether messages quote words that are typical of the texts.
     - `dashboard` is the installer's link to the dashboard *Predictions*, or empty. Messages make
       their links from it.
@@ -75,9 +76,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def own_index(stack: str) -> str:
     """Return the name of the index for a stack's summaries, baselines and decisions.
 
-    The name of a prediction index begins with a prefix that has no dot and ends with a dash. The
-    name of this index has no dash before its first dot, so it cannot begin with such a prefix. The
-    index template and the retention policy of predictions therefore do not apply to this index.
+    The index template and the retention policy of predictions do not apply to this index. They
+    apply to names with the prefix of prediction indices, which ends with a dash and has no dot. The
+    name of this index has no dash before its first dot.
     """
     return f"monitor.{stack.lower()}"
 

@@ -1,5 +1,6 @@
 """Recognises predictions and feedback among trusted lines, and gives them the fields of a record.
 
+A line is trusted if its log group or its subscription filter may deliver records (provenance.py).
 The rules are in events/prediction.json and events/feedback.schema.json. A user's own function does
 not follow our record schema: its prediction may be inside the `message` of a logger, may be a list
 in Hugging Face's format, or may have other field names. Its lines have no descriptors of the text,
@@ -25,16 +26,16 @@ OWN: Final = "record_version"  # only records of this project have this field
 # Fields of feedback that are moved below `feedback` in the document. At the root, a name such as
 # `source` would clash with fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
-# The only field of feedback that may have the user's own name. The user's other names may mean
-# something else in feedback, because another service than the model's may log it.
+# The only field of feedback for which the user's field map is used. The service that logs feedback
+# may be another one than the model, so the other names of the map may mean something else there.
 ID: Final = "prediction_id"
 
 
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
     """Return the `@kind` of a trusted line with these fields, and the fields of its document.
 
-    A record of this project is returned unchanged, except feedback (`_judgement`). `names` maps the
-    user's field names to the field names of a prediction.
+    The fields of this project's records stay unchanged. Only the fields of feedback are moved
+    (`_judgement`). `names` maps the user's field names to the field names of a prediction.
     """
     message = fields.get("message")
     named = message if isinstance(message, str) and message in RECORDS else ""

@@ -23,7 +23,8 @@ Name = tuple[str, ...]
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
 LONGEST_PATH: Final = 16  # the most parts at the end of a path that are compared with a name
-# A password also occurs in addresses, without a field name.
+# If one of these names is to be redacted, a text with a password in an address
+# (https://user:password@host) is withheld too.
 PASSWORD: Final = frozenset({"password", "passwd", "pwd"})
 WITHHELD: Final = "[withheld: a field to redact may be in this line, which is no readable JSON]"
 PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
@@ -112,8 +113,8 @@ def _derived(secret: bytes) -> bytes:
 class Redaction:
     """The fields to redact, each with its action, and the patterns to mask.
 
-    A key of `fields` is a field's name or the end of its path, and the value is the action. The
-    first key that matches applies. `patterns` holds names from `patterns.PATTERNS`. `key` is the
+    `fields` maps names to actions. A name may also be the end of a field's path. If several names
+    match, the first one applies. `patterns` holds names from `patterns.PATTERNS`. `key` is the
     secret key of the hashes: without a key, anybody could guess a short value from its hash.
     """
 
@@ -132,8 +133,8 @@ class Redaction:
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
         """Return the redacted line and the redacted fields.
 
-        `cut` is true if a filter pattern extracted the fields. They are then not read from the
-        redacted line.
+        If a filter pattern extracted the fields, `cut` is true, and the given fields are redacted.
+        Otherwise the fields are read from the redacted line.
         """
         try:
             shown = self._line(line, ())
@@ -251,8 +252,8 @@ class Redaction:
     def _action(self, path: Name, below: Name) -> Action | None:
         """Return the action for a field inside the object at `path`.
 
-        `below` is the field's name, which may have several parts, as in `cookie.value`. The action
-        for `cookie` then applies too.
+        `below` is the field's name. If the name has several parts, as in `cookie.value`, an action
+        for `cookie` applies to this field.
         """
         whole = path + below
         for end in range(len(path) + 1, len(whole) + 1):

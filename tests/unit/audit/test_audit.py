@@ -168,7 +168,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         ),
     ],
 )
-def test_the_answer_of_the_service_decides_the_exit(
+def test_the_answer_of_the_service_decides_the_exit_code(
     *,
     known: Known,
     excepted: Exceptions,

@@ -64,7 +64,7 @@ def test_an_object_that_was_changed_by_hand_is_kept_and_named_unless_overwrite_i
     code, output, errors = run("install")
     assert code == 1
     assert f"{kind} {identifier}: changed by hand, kept" in output.splitlines()
-    assert f"changed by hand, and kept: {kind} {identifier}: --overwrite replaces it" in errors
+    assert f"changed by hand, and kept: {kind} {identifier} (--overwrite replaces it)" in errors
     assert attributes(domain, kind, identifier) == before
     code, output, _ = run("install", "--overwrite")
     assert code == 0
@@ -72,7 +72,7 @@ def test_an_object_that_was_changed_by_hand_is_kept_and_named_unless_overwrite_i
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_with_further_fields_stays_and_is_replaced_only_if_it_lacks_our_fields(
+def test_an_index_pattern_with_additional_fields_stays_but_one_without_our_fields_is_replaced(
     domain: Domain, run: Run
 ) -> None:
     run("install")

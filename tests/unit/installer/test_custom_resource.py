@@ -41,7 +41,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
-    """Yield CloudFormation's https address. URL_SUFFIX (see `send`) makes its host one of AWS's."""
+    """Yield the https address to which CloudFormation wants the answer.
+
+    The handler accepts the address as one of AWS, because `send` sets URL_SUFFIX to 127.0.0.1.
+    """
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.public))
     state = Address()
     with listening(state.answer, certificate=certificate) as url:
@@ -56,9 +59,9 @@ def send(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Send:
-    """Return a function that sends an event to the handler, with environment variables.
+    """Return a function that sends an event to the handler, and returns the handler's answer.
 
-    It returns the answer to CloudFormation.
+    `variables` replace environment variables.
     """
     monkeypatch.setattr(custom_resource, "stack_status", lambda _: "DELETE_IN_PROGRESS")
 
@@ -396,7 +399,8 @@ BOTH = f"{SHIPPER},arn:aws:iam::123456789012:role/replay"
 def deployed_before(domain: Domain) -> None:
     """Put the domain into the state in which commit 0bcfc45 left it.
 
-    The policy deletes after 90 days, and an index follows it.
+    The retention policy deletes indices after 90 days. The domain has one index, to which the
+    policy applies.
     """
     was = deepcopy(FORMER)
     domain.templates, domain.policies, domain.settings = (
@@ -495,7 +499,7 @@ def test_a_new_stack_leaves_the_parts_of_a_stack_from_an_earlier_version_alone(
 def test_if_two_stacks_have_the_former_physical_id_only_one_keeps_the_former_names(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
-    """Both stacks have the former physical id. The index pattern's manifest names the owner."""
+    """The field `predictionMonitor` of the index pattern names the stack that owns the names."""
     update()
     first = dict(domain.objects)
     assert update(STACK="second")["Status"] == "SUCCESS"

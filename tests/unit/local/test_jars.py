@@ -19,7 +19,10 @@ NAMES = ("a.jar", "b.jar", "c.jar")
 
 @dataclass
 class Maven:
-    """Replaces jgo. The calls return as many jars as `counts` says, and download missing jars."""
+    """Stands in for jgo, the library that downloads jars.
+
+    Each call of `build` downloads missing jars, and returns the next number of `counts` of jars.
+    """
 
     folder: Path
     counts: list[int]

@@ -52,7 +52,7 @@ def test_records_that_did_not_arrive_are_counted_in_a_message(
     assert heard == said
 
 
-def test_a_failure_of_a_function_is_added_to_the_list_and_raised() -> None:
+def test_a_failure_of_a_function_is_noted_in_the_list_of_failures_and_raised() -> None:
     failures: list[str] = []
     with pytest.raises(FunctionFailed):
         stack._noting(fail, "POST /predict: InferenceFunction", failures)({})

@@ -1,4 +1,8 @@
-"""Tests which measured row is chosen for the setting `FalseAlarmDays`."""
+"""Tests which row of the false-alarm table is chosen for the setting `FalseAlarmDays`.
+
+A row says how strictly windows are judged. It promises at most one false notice of a stream in a
+number of days. `Choice.kept` is true if the row promises the days that were asked for.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ TABLE = (
     ("windows", "days", "streams", "row", "kept"),
     [
         (168, 90, 1, TABLE[2], True),
-        (200, 90, 4, TABLE[3], True),  # 360 days for each stream
+        (200, 90, 4, TABLE[3], True),  # four streams: each needs a promise of 4 x 90 = 360 days
         (168, 90, 20, TABLE[4], True),
         (168, 365, 20, TABLE[4], False),  # no row is strict enough, so the strictest is used
         (100, 90, 1, TABLE[1], True),  # below 168 windows, the rows for 72 windows are used
@@ -25,7 +29,7 @@ TABLE = (
         (30, 60, 1, TABLE[0], True),
     ],
 )
-def test_the_loosest_row_that_promises_the_days_is_chosen(
+def test_the_least_strict_row_that_promises_the_days_is_chosen(
     windows: int, days: float, streams: int, row: Row, kept: bool
 ) -> None:
     choice = choose(windows, days=days, streams=streams, table=TABLE)

@@ -29,7 +29,7 @@ CARD = Card("a-model", "1", "a profile", Interval(0.75, 0.81), 600)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_equals_scipy_s(counts: tuple[int, int]) -> None:
+def test_the_interval_equals_the_interval_of_scipy(counts: tuple[int, int]) -> None:
     right, count = counts
     expected = stats.binomtest(right, count).proportion_ci(method="wilson")
     assert wilson(right, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
@@ -75,7 +75,7 @@ def test_an_estimate_lies_in_its_interval_which_lies_between_0_and_1(
         (Tally(400, 100, 0.6), Tally(99, 78, 0.78), True),  # the random sample is too small
     ],
 )
-def test_accuracy_is_too_low_if_its_whole_interval_is_below_the_expected_one(
+def test_accuracy_is_too_low_if_its_whole_interval_is_below_the_expected_interval(
     every: Tally, audit: Tally, expected: bool | None
 ) -> None:
     assert below(Labelled(every, audit), CARD) is expected

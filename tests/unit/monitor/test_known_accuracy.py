@@ -62,7 +62,7 @@ def step(
 def changes(*runs: tuple[int, bool]) -> list[Change | None]:
     """Return the change in the message of each run, or None without a message.
 
-    A run has the number of right answers among 200, and whether messages are silenced.
+    A run is the number of right answers among 200, and whether messages are silenced.
     """
     before, told = NOT_YET, []
     for right, silenced in runs:
@@ -79,7 +79,7 @@ LOW, BACK = Change.INACCURATE, Change.ACCURATE
     [
         ([(156, False), (157, False)], [None, None]),
         ([(120, False), (121, False)], [LOW, None]),
-        ([(120, False), (148, False), (151, False)], [LOW, None, BACK]),  # 148 are still too few
+        ([(120, False), (148, False), (151, False)], [LOW, None, BACK]),  # 148 are too few
         ([(120, True), (120, True), (120, False)], [None, None, LOW]),  # sent after the silence
         ([(120, True), (156, True), (156, False)], [None, None, None]),  # ends in the silence
         ([(120, False), (156, True), (156, False)], [LOW, None, BACK]),
@@ -116,7 +116,8 @@ def test_too_few_labels_give_no_message() -> None:
 
 def test_the_last_result_is_kept_until_fewer_than_half_of_the_needed_labels_are_left() -> None:
     before, _ = step(NOT_YET, 120)
-    held, news = step(before, 50, count=50)  # all are right, but too few are labelled
+    # All answers are right, but 50 of the 100 needed labels are too few for a new result.
+    held, news = step(before, 50, count=50)
     assert (held.low, held.told, [change for _, change in news]) == (("1",), ("1",), [None])
     gone, news = step(held, 49, count=49)
     assert (gone.low, gone.told, [change for _, change in news]) == ((), (), [None])
@@ -139,7 +140,7 @@ def test_a_version_gets_a_finding_only_if_its_counts_of_labels_changed() -> None
         ({"right": 120}, Verdict.NOTICE, "This is below the expected accuracy of 0.750 to 0.810"),
         ({"right": 156}, Verdict.OK, "This agrees with the expected accuracy of 0.750 to 0.810"),
         ({"right": 199}, Verdict.OK, "This is above the expected accuracy of 0.750 to 0.810"),
-        ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "It takes 100 labels"),
+        ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "takes 100 labels"),
         ({"right": 20, "version": "other"}, Verdict.OK, "no card of this version"),
         ({"right": 150, "audit": False}, Verdict.OK, "The labels are not a random sample"),
     ],

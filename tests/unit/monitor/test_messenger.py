@@ -1,4 +1,8 @@
-"""Tests that the messenger sends each message once, whatever is repeated, fails or stops."""
+"""Tests that the messenger sends each message once, even if lines are repeated or a sender fails.
+
+Before a sender sends a message, it claims the message with an object in a bucket. A claim is valid
+for the time `LEASE`. Then another sender may take it over.
+"""
 
 from __future__ import annotations
 
@@ -249,7 +253,7 @@ def test_a_waiting_message_that_another_sender_sends_is_left_out(messenger: Mess
     assert list(found) == []
 
 
-def test_a_claim_outlives_its_sender() -> None:
+def test_a_claim_is_valid_for_longer_than_its_sender_can_run() -> None:
     """The lease ends after the sender's time-out, and before Lambda's last retry."""
     function = load()["Resources"]["MessengerFunction"]["Properties"]
     assert 120 <= function["Timeout"] < LEASE.total_seconds() < 180

@@ -1,6 +1,7 @@
 """Tests which documents lose fields after a refusal, and how many requests are sent.
 
-The bare form of a document has no fields of the line, only the line itself and its origin.
+A refused document is sent again with fewer fields (shipper.partial_document). Its last form is the
+bare form: the line itself and its origin, without any field of the line.
 """
 
 from __future__ import annotations
@@ -337,7 +338,7 @@ def test_no_document_loses_a_field_while_the_cluster_is_unavailable(
 def test_a_document_that_always_makes_the_server_fail_is_sent_without_fields(
     index: Index, deliver: Deliver
 ) -> None:
-    """The server accepts the document when its fields are left out: they were the cause."""
+    """The server accepts the document without its fields, so the fields were the cause."""
     index.judge = lambda source: AWAY_ITEM if "heavy" in source else None
     outcome = deliver(of_lines({"n": 1}, {"heavy": 1}, {"n": 2}))
     assert (outcome.indexed, outcome.rescued, outcome.failed) == (2, 1, 0)
@@ -382,9 +383,8 @@ def test_a_domain_that_forbids_indices_in_actions_gets_them_in_the_path(
         (f"/{name}/_bulk", [{"_id": "0"}, {"_id": "1"}]),
         (f"/{other.index_name}/_bulk", [{"_id": "0"}]),
     ]
-    assert (
-        deliver(given).requests == 1
-    )  # the connection remembers it, so no request is refused first
+    # The shipper remembers that this server wants the index in the path: no request is refused now.
+    assert deliver(given).requests == 1
 
 
 def test_busy_and_refused_documents_of_one_request_are_all_indexed_in_the_end(
@@ -399,9 +399,11 @@ def test_busy_and_refused_documents_of_one_request_are_all_indexed_in_the_end(
 def test_a_document_is_not_reduced_further_than_its_bare_form(
     index: Index, deliver: Deliver
 ) -> None:
-    """After two refusals, one document has lost everything but its line: this is its bare form.
+    """The index accepts a line with "strict" only in the bare form.
 
-    The next document reaches its bare form after the first of these two steps, and is then sent.
+    The first strict document reaches its bare form by two steps. The shipper then applies the same
+    two steps to the second strict document, which has already lost its fields. The first step gives
+    its bare form, and the second step changes nothing.
     """
 
     def judge(source: Source) -> Refusal | None:

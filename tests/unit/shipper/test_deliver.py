@@ -91,12 +91,15 @@ def deliver(
 
 
 def chunked(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Limit each chunk to `count` documents of `made` whose ids have one character."""
+    """Limit each chunk, the documents of one request, to `count` documents.
+
+    The documents must be made by `made`, and their ids must have one character.
+    """
     monkeypatch.setattr(module, "CHUNK_BYTES", count * len(made("1")[0].lines))
 
 
 def long_id(letter: str) -> Document:
-    """Make a document whose id is so long that its whole request fails.
+    """Make a document with an id so long that the server refuses the whole request.
 
     The shipper never makes such an id, so the id of a usual document is replaced.
     """

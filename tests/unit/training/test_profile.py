@@ -1,3 +1,10 @@
+"""Tests the profile of a model, and how it is made.
+
+The profile describes the predictions for a sample of reference sentences. It has counts,
+calibration and, for each sentence, a row of numbers. It also has golden sentences, with the
+recorded answers.
+"""
+
 from __future__ import annotations
 
 import json
@@ -107,7 +114,7 @@ def some_records(count: int) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_bins_are_as_counted_by_hand(
+def test_bins_equal_those_that_were_counted_by_hand(
     values: list[float], apart: bool, expected: dict[str, Any]
 ) -> None:
     found = binned(values, apart=apart)

@@ -1,7 +1,8 @@
-"""Counts the labels of a stream's predictions by one search over joined records.
+"""Counts the labels that people gave for the predictions of a stream.
 
-A joined record is a label and its prediction (joined_record.py). The monitor's index has joined
-records and the summaries of all predictions, so the same search also counts all predictions.
+A stream is the predictions of one model in one log group. One search over the monitor's index is
+enough. The index has a joined record (joined_record.py) for each label with its prediction, and
+summaries that count all predictions.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ BIN: Final = 0.05  # width of a bin of the score
 
 
 def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
-    """Return the search for the labels of predictions in a span, by version.
+    """Return the search that counts labels and predictions for each version of the model.
 
-    The span includes `start` but not `end`, both in seconds since 1970.
+    The predictions are from `start` until before `end`, both in seconds since 1970.
     """
     filters = [
         {"terms": {"kind": [Kind.FEEDBACK, Kind.SUMMARY]}},
@@ -61,7 +62,7 @@ def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
 
 
 def parse_labelled(answer: Mapping[str, Any]) -> dict[str, Labelled]:
-    """Return the counts of labels by version, from the aggregations of the search's answer."""
+    """Return the counts for each version that has labels. `answer` holds the aggregations."""
     found = {}
     for bucket in answer.get("versions", {}).get("buckets", []):
         labels = bucket["labels"]

@@ -1,8 +1,14 @@
-"""Locates a change: splits the number that moved by version, script and a keyword field.
+"""Finds the part of the traffic in which a number changed, such as a version or a script.
 
-The share of the change that belongs to a part of the traffic is: rows of the part x (value of the
-part - usual value), divided by the same product for the whole traffic. Functions with the parameter
-`search` send searches. All other functions only build searches or read answers.
+A number, such as the share of a label, is computed for each version of the model, for each script,
+and for each value of a keyword field. Each part of the traffic has a share of the change:
+
+    rows of the part x (number in the part - usual number)
+    ------------------------------------------------------
+    all rows x (number in the whole traffic - usual number)
+
+Functions with the parameter `search` send searches. All other functions only build searches or read
+answers.
 """
 
 from __future__ import annotations
@@ -21,20 +27,22 @@ Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 SCRIPT: Final = {"script": "input.script"}
 VALUES: Final = 10  # the most values of an attribute in an answer
-# A part explains the change if its share of the change is larger than its share of the predictions
-# by at least this number.
+# A part explains the change if its share of the change exceeds its share of the predictions by at
+# least this number.
 MORE: Final = 0.2
 LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
 EARLIER: Final = 7 * DAY  # a value is new if no prediction in this time before the change has it
 DEPLOYED: Final = 30 * DAY  # older deployments are not looked for
 PASSES: Final = 2 * HOUR  # a canary result this much older than the window's end is ignored
-SAMPLE: Final = 200  # typical words are sought in so many predictions of each shard
-EARLIER_SAMPLE: Final = 1000  # and counted in so many earlier predictions of each shard
+# Typical words are looked for in this number of predictions of each shard.
+SAMPLE: Final = 200
+# The words are also counted in this number of earlier predictions of each shard.
+EARLIER_SAMPLE: Final = 1000
 CANDIDATES: Final = {
     "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
 }
 TYPICAL: Final = 5  # the most typical words in a message
-MANY: Final = 2.0  # a typical word is at least so many times as frequent as in earlier texts
+MANY: Final = 2.0  # a typical word is at least this many times as frequent as in earlier texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +80,10 @@ def locate(
 def split_body(
     stream: Stream, span: Span, measure: Measure, attributes: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the search for the window's predictions, counted by attribute and value.
+    """Return the search that counts the window's predictions for each value of each attribute.
 
-    It also computes the number that moved (the `Measure`) for each part and for all predictions.
+    The search also computes the number that changed (`measure`), for each part and for all
+    predictions.
     """
     value: dict[str, Any] = (
         {"filter": measure.share} if measure.share else {"avg": {"field": measure.mean}}
@@ -98,10 +107,10 @@ def split(
     usual: float | None,
     attributes: Mapping[str, str],
 ) -> list[Source]:
-    """Return one part of each attribute: the part with most of the change.
+    """Return one part for each attribute: the part with the largest share of the change.
 
-    If the shares of the change are not known, it is the part with most predictions. Predictions
-    without the attribute are no part.
+    If the shares of the change are not known, the part with the most predictions is returned.
+    Predictions without the attribute are no part.
     """
     rows = sum(int(part["doc_count"]) for part in _parts(answer, "script"))
     found = []
@@ -174,7 +183,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         {"term": {"@kind": "canary"}},
         {"term": {"@stack": stream.stack}},
         {"term": {"monitor.model": stream.model}},
-        # The result of a run during a deployment is about a version that does not answer yet.
+        # A run that a deployment starts asks a version that answers no live requests yet.
         {"term": {"monitor.canary.trigger": "schedule"}},
         {"terms": {"monitor.canary.result": ["pass", "fail"]}},
         {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
@@ -190,10 +199,11 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
 def typical(search: Search, stream: Stream, span: Span) -> tuple[str, ...]:
     """Return words that are frequent in a sample of the window's texts, but rare in earlier texts.
 
-    The earlier texts are a sample from the week before the change. A second search counts the words
-    in them. The first search (`significant_text`) cannot do this. It counts a word only in the
-    indices of the window, but compares the count with the size of all indices. So each common word
-    would seem to be typical.
+    The first search (`significant_text`) finds words that may be typical. The second search counts
+    these words in a sample of the texts from the week before the change. The comparison that
+    `significant_text` itself makes cannot be used. It counts a word only in the indices of the
+    window, but compares the count with the size of all indices. So each common word would seem to
+    be typical.
     """
     there = {"exists": {"field": "text"}}
     found = search(_sampled(of_stream(stream, span.start, span.end), there, SAMPLE, CANDIDATES))
