@@ -1,7 +1,4 @@
-"""The two forms of the shipper that are measured.
-
-They are the shipping code alone, and the complete Lambda handler.
-"""
+"""The two forms of the shipper that are measured: its code alone, and the Lambda handler."""
 
 from __future__ import annotations
 
@@ -26,7 +23,8 @@ from shipper.ship import ship
 
 LIMIT: Final = 2**30
 RULES: Final = Rules(stack="prediction-monitor", record_groups=frozenset({GROUP}))
-# Rules for lines of a user's own function, which have other field names and no descriptors.
+# Rules for lines of a user's own function: their fields have other names, and the descriptors of
+# the text (its length, its script, ...) are missing.
 MAPPED: Final = RULES._replace(
     names=field_map("prediction.label=label,prediction.score=confidence,text=input"), key=b"key"
 )
@@ -45,7 +43,7 @@ def load_handler(url: str) -> Callable[[Any], int]:
     The returned function handles an event and returns the number of indexed documents. Its log is
     discarded.
     """
-    # Powertools keeps a reference to the file, so the file must stay open
+    # `handle` writes to this file, so the file must stay open.
     null = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     os.environ |= {"OPENSEARCH_URL": url, "STACK": RULES.stack, "RECORD_LOG_GROUPS": GROUP}
     with redirect_stdout(null):

@@ -207,7 +207,7 @@ def run(running: Stack, page: Console) -> int:
     )
     page.print(f"{len(answers)} predictions, {len(hits)} documents found by their prediction_id")
     for failure in running.subscription.failures:
-        complain("run", f"a shipment failed: {failure}: the shipper's log is in {running.logs}")
+        complain("run", f"a shipment failed: {failure} (the shipper's log is in {running.logs})")
     for refusal in refusals:
         complain("run", f"OpenSearch accepts no documents: {refusal}")
     return 0 if len(hits) == len(answers) and not running.subscription.failures else 1
@@ -221,7 +221,7 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
             running.failures[-1:]
             or [f"the API answered {answer.status_code}: {answer.text.strip()}"]
         )
-        raise UserError(f"{why}: the function's log is in {running.logs}")
+        raise UserError(f"{why} (the function's log is in {running.logs})")
     result = answer.json()
     predictions: list[dict[str, Any]] = result.get("predictions", [result])
     return predictions
@@ -347,7 +347,7 @@ def say_failures(running: Stack, page: Console, messages: Messages) -> None:
         ("a request failed", running.failures),
     ):
         while failures:
-            said = f"{what}: {failures.pop(0)}: the functions' logs are in {running.logs}"
+            said = f"{what}: {failures.pop(0)} (the functions' logs are in {running.logs})"
             page.print(terminal_view.plain(said, "red"), soft_wrap=True)
             messages.failures.append(f"{datetime.now(UTC):%H:%M:%S} UTC: {said}")
 

@@ -155,7 +155,8 @@ class _Reader:
 def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
     """Read a pattern of words.
 
-    A line must have every plain word, no word after `-`, and at least one of the words after `?`.
+    A line must have every plain word, and no word after `-`. If all words of the pattern are after
+    `?`, a line must have at least one of them.
     """
     expression = reader.regex()
     if expression and reader.rest():
@@ -533,7 +534,6 @@ def _extracted(names: list[str], words: list[str]) -> dict[str, str] | None:
     """Return every field by its name.
 
     The key of a field without a name, or in the place of the ellipsis, is its position (1, 2, ...).
-
     """
     if _placed(names, words) is None:
         return None

@@ -102,10 +102,10 @@ def ship(
 
     The file `-` is standard input. With `follow`, lines that are added later are also shipped,
     until interrupted. `names` are the user's names for a prediction's fields, in the form of
-    FIELD_MAP. Every file is read before anything is sent, so that nothing is shipped if a line is
-    bad. `progress` is called about once a second with the number of lines sent. Raises
-    `UserError`. If no line of a file passes, the other files are shipped before the error is
-    raised.
+    FIELD_MAP. Every file is read before anything is sent. So nothing is shipped if a file cannot be
+    read, or has a line that CloudWatch would refuse. `progress` is called about once a second with
+    the number of lines sent. Raises `UserError`. If no line of a file passes, the other files are
+    shipped before the error is raised.
     """
     own = _own_names(names)
     if follow and STDIN in files and len(files) > 1:

@@ -2,9 +2,9 @@
 
 The lines are read from the log group.
 
-A line must get the same id here as from the subscription, or it would become a second document. AWS
-documents both `eventId` of FilterLogEvents and `id` of a subscription only as "the ID of the
-event". In published samples, both numbers have the same structure:
+A line must get the same id here as from the subscription. With another id, there would be a second
+document of the line. AWS documents both `eventId` of FilterLogEvents and `id` of a subscription
+only as "the ID of the event". In published samples, both numbers have the same structure:
 
     time of the event * 2^144 + time of its ingestion * 2^80 + place in the batch
 

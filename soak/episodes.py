@@ -1,7 +1,8 @@
-"""Starts a stack for the soak, plays episodes, and counts the events in the index.
+"""Starts a stack for the soak (a long test with faults), and counts the events in the index.
 
-An episode is a number of events and a fault that happens meanwhile (faults.py). The stack has two
-front doors, by which events reach a shipper: the direct door and the door of the stream
+The soak plays episodes. An episode is a number of events, and a fault that happens while they are
+sent (faults.py). The stack has two
+doors, through which events reach a shipper: the direct door and the door of the stream
 (payload_routes.py).
 """
 
@@ -35,10 +36,10 @@ from tools.ports import free_port
 
 BUCKET: Final = "dead-letters"
 PREFIX_DIRECT: Final = "aws/lambda/async/"
-# The shipper's time limit. It is 120 s on AWS, but then an episode would have to last that long.
+# The shipper's time limit. On AWS it is 120 s, but a short limit makes short episodes.
 FUNCTION_SECONDS: Final = 10
 REPORT_SECONDS: Final = 4  # the shipper sends nothing in the last seconds of its time limit
-ROUNDS: Final = 20  # if dead letters remain after so many replays, the soak fails
+ROUNDS: Final = 20  # the most replays; if dead letters remain, the soak fails
 KEYS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -176,9 +177,9 @@ class Stack:
     def wait(self, episode: Episode) -> int:
         """Wait until the fault has struck its requests, or no event waits at the direct door.
 
-        After some retries, the direct door gives an event up, so its events never wait for long.
-        The door of the stream retries until the fault ends. Returns the number of requests that the
-        fault has struck.
+        Only the direct door is asked, because it gives an event up after some retries. The door of
+        the stream retries until the fault ends. Returns the number of requests that the fault has
+        struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.doors[0].drain(0):

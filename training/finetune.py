@@ -64,7 +64,7 @@ def fit(
     of similar length. The word embeddings are not trained. With a `selection`, the model gets the
     weights of the epoch with the highest Matthews correlation on these examples.
     """
-    # so that the result of a stage does not depend on whether earlier stages ran now or were loaded
+    # Each stage sets the seed. So its result is the same if earlier stages were loaded, not run.
     torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -1,7 +1,7 @@
 """Defines the stages of training and their examples.
 
-The first two stages use real sentences, corrupted sentences and minimal pairs. The last stage uses
-CoLA.
+The first two stages use real sentences, corrupted sentences and minimal pairs (a good and a bad
+sentence that differ in one point). The last stage uses CoLA.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Stage:
     """The settings of one stage of training.
 
     `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch`
-    is the number of sentences per step. The first target is the label. `spotting` is the weight of
-    a second target: which tokens of the sentence are wrong. With `select`, the epoch with the
-    highest Matthews correlation on the selection split is kept.
+    is the number of sentences per step. The first target is the label. The second
+    target marks the wrong tokens of the sentence, and `spotting` is its weight. With `select`, the
+    epoch with the highest Matthews correlation on the selection split is kept.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Formats the results as tables in Markdown, which docs/monitoring.md shows unchanged."""
+"""Formats the measurements of the monitor as the Markdown tables of docs/monitoring.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the fuzzer briefly, or for `FUZZ_SECONDS` if this variable is set."""
+"""Runs the fuzzer of the shipper (shipper.py) briefly, or for `FUZZ_SECONDS` if it is set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 300.0  # further seconds before the test fails, because the machine m
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
     reason="atheris has wheels only for Linux on x86_64",
 )
-def test_no_input_breaks_a_check(tmp_path: Path) -> None:
+def test_the_fuzzer_finds_no_input_that_breaks_a_check(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     seconds = int(os.environ.get("FUZZ_SECONDS") or 0)

@@ -276,13 +276,13 @@ def test_a_thousand_labels_sent_in_three_ways_count_once_each(
     }
     assert found["share"] == pytest.approx(1 - sum(wrong.values()) / 1000)
     assert found["days"][0] == 872  # a label counts on the day of its prediction
-    # Another run of the monitor changes nothing, and so does the same file.
+    # A second run of the monitor changes nothing. A second reading of the file changes nothing.
     assert functions.run_judge() == {"Joined": 0, "NotJoined": 0, "Waiting": 0}
     assert main(command) == 0
     assert functions.accuracy() == found
 
 
-def test_a_label_waits_for_a_late_prediction_and_joins_no_prediction_that_it_does_not_fit(
+def test_a_label_waits_for_its_late_prediction_and_an_unfitting_label_joins_nothing(
     functions: Functions,
     starting: Callable[..., Runtime],
     tmp_path: Path,

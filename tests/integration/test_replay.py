@@ -46,7 +46,7 @@ def sample(name: str) -> Any:
     return json.loads((EVENTS / f"{name}.json").read_text())
 
 
-def test_letters_are_counted_and_replayed_once_and_unreadable_letters_are_moved(
+def test_dead_letters_are_replayed_once_and_unreadable_dead_letters_are_moved(
     replay: Runtime, s3: Any, bucket: str, running: Stack
 ) -> None:
     events = [
@@ -89,7 +89,7 @@ def test_letters_are_counted_and_replayed_once_and_unreadable_letters_are_moved(
     assert replay.invoke(sample("scheduled"))["found"] == 0
 
 
-def test_only_the_selected_letters_are_replayed(replay: Runtime, s3: Any, bucket: str) -> None:
+def test_only_the_selected_dead_letters_are_replayed(replay: Runtime, s3: Any, bucket: str) -> None:
     put(
         s3,
         bucket,

@@ -139,7 +139,7 @@ def test_every_line_is_indexed_once_and_only_the_bad_record_is_kept(  # noqa: PL
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_lines_wait_in_the_stream_while_the_server_accepts_none(  # noqa: PLR0917  fixtures
+def test_lines_wait_in_the_stream_while_the_server_accepts_no_documents(  # noqa: PLR0917  fixtures
     trouble: str,
     starting: Starting,
     keep: Callable[[str, bytes], None],
@@ -155,7 +155,7 @@ def test_lines_wait_in_the_stream_while_the_server_accepts_none(  # noqa: PLR091
     def set_to(value: str | None) -> None:
         requests.put(f"{index}/_settings", json={name: value}, timeout=10).raise_for_status()
 
-    # this setting must be there when the index is created, so that it gets no shards
+    # An index that is created with this setting gets no shards.
     made = {"settings": {name: bad}} if trouble == "red" else None
     requests.put(
         index, params={"wait_for_active_shards": "0"}, json=made, timeout=30
@@ -187,7 +187,7 @@ def test_lines_wait_in_the_stream_while_the_server_accepts_none(  # noqa: PLR091
     assert objects(s3, bucket) == []
 
 
-def test_an_outage_that_outlasts_the_retries_is_replayed(  # noqa: PLR0917  fixtures
+def test_lines_are_replayed_after_an_outage_that_outlasts_the_retries(  # noqa: PLR0917  fixtures
     starting: Starting,
     replaying: Replaying,
     keep: Callable[[str, bytes], None],

@@ -1,7 +1,7 @@
 """Writes the records and metrics of a request.
 
-If a record cannot be written, a request for predictions is answered anyway. A request with feedback
-fails, because writing the record is all that it asks for.
+If a record cannot be written, a request for predictions is answered anyway. But a request with
+feedback fails, because its only purpose is the record.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ class RecordLog:
             self._logger.info("prediction_error", fields=fields)
         name = "RefusedRequests" if problem.status < 500 else "PredictionFailures"
         self._write_metrics({name: 1} if problem.traffic == "live" else {})
-        if problem.__cause__:  # without the exception's message, which may quote the text
+        # Only the traceback is written, because the exception's message may quote the text.
+        if problem.__cause__:
             with suppress(OSError, ValueError):
                 print(
                     "".join(traceback.format_tb(problem.__cause__.__traceback__)), file=sys.stderr

@@ -41,15 +41,16 @@ class Scope:
         return NAME if self.prefix == PREFIX else f"{NAME}-{self.prefix}"
 
     def own(self, name: str) -> str:
-        """Return the stack's own name of a role, or its own id of a saved object.
+        """Return the name of a role, or the id of a saved object, with the stack's name at its end.
 
-        A stack's name has no dot, so two stacks never have the same name or id.
+        A former name is returned unchanged. A stack's name has no dot, so roles and saved objects
+        of two stacks never have the same name or id.
         """
         return name if self.former or not self.stack else f"{name}.{self.stack}"
 
     @property
     def mark(self) -> str:
-        """The stack's name as the end of a saved object's title, or nothing for former names."""
+        """The end of a saved object's title: the stack's name, or nothing with former names."""
         return "" if self.former or not self.stack else f" ({self.stack})"
 
 
@@ -73,7 +74,7 @@ def stack_name(text: str) -> str:
 
 
 def overlapping(prefix: str, others: Iterable[str]) -> list[str]:
-    """Return the other prefixes whose indices overlap with the indices of `prefix`."""
+    """Return the other prefixes that share indices with `prefix`."""
     return [
         one
         for one in others

@@ -26,7 +26,7 @@ REQUEST_SECONDS: Final = 30.0
 FIRST_PAUSE: Final = 0.2  # the upper limit of the first pause, in seconds
 LONGEST_PAUSE: Final = 20.0  # in seconds
 WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit when a document is tried without its fields
-LEAST_CHUNK_BYTES: Final = 256 * 1024  # the lower limit of chunks for a busy server
+LEAST_CHUNK_BYTES: Final = 256 * 1024  # `chunk_bytes` is never halved below this number
 SUSPICIOUS_TRIES: Final = 5  # from this retry on, the cause may be a document: look for it
 NOWHERE: Final = sys.maxsize  # greater than every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
@@ -40,7 +40,7 @@ NO_FORM: Final = "%s, even for the line without any field: correct the index or 
 class NotDelivered(Exception):
     """Some documents are not in the index.
 
-    Raised from the handler, it makes the invocation fail, so that Lambda keeps the payload.
+    If the handler raises this exception, the invocation fails, and Lambda keeps the payload.
     """
 
 
@@ -53,9 +53,9 @@ class Outcome:
     `predictions` counts the documents of live predictions, delivered or not. `reasons` counts the
     documents that are not in the index, by reason. `sent_bytes` counts bytes before compression.
     `available` is true if the server was able to process the last request. `denied` is true if the
-    server refused every document of the last request for lack of permission. `first_failed` is the
-    place, in a batch, of the first payload with a document that is not in the index
-    (shipper.stream).
+    server refused every document of the last request for lack of permission. If the payloads come
+    in a batch (shipper.stream), `first_failed` is the place of the first payload with a document
+    that is not in the index.
     """
 
     indexed: int = 0
@@ -302,8 +302,8 @@ class _Delivery:
     def halve(self, chunk: list[Document]) -> None:
         """Send a chunk in halves, again and again, until each refused document is alone.
 
-        A document is not sent if another document of its size, or a smaller one, was too large in a
-        request of its own.
+        If a document was too large even in a request of its own, documents that are as large or
+        larger are not sent.
         """
         size, verdict = self.too_large
         self.refused += [(document, verdict) for document in chunk if len(document.lines) >= size]
@@ -372,7 +372,7 @@ class _Delivery:
             self.outcome.fail(document, NO_FORM % _detailed(verdict))
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
-        """Send a document without its fields, after a request with only this document failed.
+        """Send a document without its fields. A request that held only this document has failed.
 
         Returns True if the server accepts the document now: then the fields were the cause.
         """
@@ -391,8 +391,8 @@ class _Delivery:
         """Find a document that may make the server fail, and return the other documents.
 
         If the server accepts other documents, the cause may be the first document with a status of
-        500 or more. It is sent alone here. If the server fails again, the document is sent without
-        its fields.
+        500 or more. This document is sent alone. If the server fails again, the document is sent
+        without its fields.
         """
         if not self.outcome.available and len(again) > 1:
             return [document for document, _ in again]

@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 
 NAMESPACE: Final = "PredictionMonitor"
-DIMENSIONS: Final = (("service", "function_name"),)  # all stacks share the namespace
+# All stacks share the namespace, so the function's name tells their metrics apart.
+DIMENSIONS: Final = (("service", "function_name"),)
 # The units of metrics that are not counts.
 UNITS: Final = {"IndexDelay": "Milliseconds", "MemoryUtilization": "Percent"}
 
@@ -65,6 +66,7 @@ class Log:
                     }
                 ],
             }
-        # This is a single call, because Lambda does not buffer standard output.
+        # One call writes the whole line. Lambda does not buffer standard output, so with two calls
+        # CloudWatch could get two lines.
         sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
         sys.stdout.flush()

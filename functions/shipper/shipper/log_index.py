@@ -1,16 +1,17 @@
 """Finds the days on which lines that are not records belong in the index of the records.
 
-Records are predictions, feedback and a few others (shipper.provenance). Other lines have a daily
-index of their own (shipper.document). But the function that the AWS console generates puts all
-lines into the index of the records, called the common index here, and so did earlier versions of
-this shipper. If such a line is delivered to the common index again, there is still one document,
-because its id is the same. If it were delivered to the other index, the line would have two
-documents.
+Records are predictions, feedback and a few others (shipper.provenance). They have a daily index,
+called the common index here. Other lines have a daily index of their own (shipper.document).
 
-The two older senders can be recognised: their documents have no field `@kind`. So if the common
-index holds a document without `@kind` from a log group, then all lines that the log group wrote on
-the same day go to the common index, and so do its lines of the next day. The next day is included
-because at its beginning the generated function may not have delivered a line yet. If the function
+But the function that the AWS console generates puts all lines into the common index. Earlier
+versions of this shipper did the same. If such a line is delivered to the common index again, there
+is still one document, because the document's id is the same. If the line were delivered to the
+other index, it would have two documents.
+
+Documents of the generated function and of the earlier versions have no field `@kind`. So if the
+common index holds a document without `@kind` from a log group, all lines that the log group wrote
+on that day and on the next day go to the common index. The next day is included because the
+generated function may deliver its first line of that day later than this shipper. If the function
 is removed, the log group's lines go to their own index from the second day after the removal
 (docs/from-the-console.md).
 

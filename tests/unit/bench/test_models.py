@@ -1,4 +1,4 @@
-"""The bench compares two model files, and reports a file that it cannot find."""
+"""Tests that the bench measures two models, and reports a model that it cannot find."""
 
 from __future__ import annotations
 

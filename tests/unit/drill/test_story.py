@@ -1,4 +1,7 @@
-"""Tests the drill: which results fulfil an expectation, the table of results, and the texts."""
+"""Tests the drill, which shows a series of situations to the monitor.
+
+Tested are the results that fulfil an expectation, the table of results, and the texts.
+"""
 
 from __future__ import annotations
 

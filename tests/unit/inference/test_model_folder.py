@@ -83,7 +83,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
         ),
         pytest.param(card(labels=["a", "a"]), "labels must be", id="a label twice"),
         pytest.param(
-            card(temperature=0), "temperature must be a number above 0", id="no temperature"
+            card(temperature=0), "temperature must be a number above 0", id="a temperature of 0"
         ),
         pytest.param(
             card(max_tokens=True),
@@ -98,7 +98,7 @@ def no_surprisal(graph: onnx.GraphProto) -> None:
         pytest.param(
             card(labels=["a", "b", "c"]),
             r"gives 2 numbers per sentence, but card\.json has 3 labels",
-            id="another model",
+            id="a model with fewer labels than its card",
         ),
         pytest.param(
             card(unknown="<unk>"), "has no token <unk>", id="a special token of another tokenizer"

@@ -14,7 +14,9 @@ from tests.unit.installer.domain import Domain, Reply, short
 from tools.root import ROOT
 
 
-def test_an_empty_domain_gets_everything_and_the_links_to_it(domain: Domain, run: Run) -> None:
+def test_install_puts_everything_into_an_empty_domain_and_prints_links(
+    domain: Domain, run: Run
+) -> None:
     domain.indices = {"cwl-2026.11.22": (None, None), "cwl-2026.11.23": (None, None)}
     domain.made = {"cwl-2026.11.22": NOW - 31 * 86_400_000, "cwl-2026.11.23": NOW}
     roles = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
@@ -145,7 +147,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_if_the_settings_may_not_be_read_the_number_of_copies_comes_from_the_template_error(
+def test_if_the_settings_may_not_be_read_the_servers_error_gives_the_number_of_copies(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"

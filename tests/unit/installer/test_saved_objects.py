@@ -267,7 +267,7 @@ TIMES = {"predictions": "now-24h", "drift": "now-7d", "pipeline": "now-15m"}
 
 
 @each("dashboard")
-def test_a_dashboard_opens_on_its_time_and_refreshes(one: SavedObject) -> None:
+def test_a_dashboard_opens_with_its_time_range_and_refreshes(one: SavedObject) -> None:
     attributes = one.attributes
     assert (attributes["timeRestore"], attributes["timeFrom"], attributes["timeTo"]) == (
         True,
@@ -341,7 +341,8 @@ def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject
 
 def test_every_panel_but_one_is_on_exactly_one_dashboard() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    alone = "prediction-monitor-strangest"  # a table shows each text once instead
+    # This saved search is on no dashboard. A table there shows the same texts, each text once.
+    alone = "prediction-monitor-strangest"
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
 
@@ -376,7 +377,7 @@ def test_a_name_has_one_colour_on_every_panel_and_no_file_fixes_the_colour_of_a_
     }
 
 
-def test_the_objects_of_the_tutorial_exist() -> None:
+def test_the_objects_of_the_consoles_tutorial_exist() -> None:
     table, bars = (
         OBJECTS["prediction-monitor-datatable"],
         OBJECTS["prediction-monitor-label-counts"],
@@ -520,7 +521,7 @@ def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
         )
 
 
-def test_a_panel_without_buckets_has_one_row_or_no_row_if_there_is_no_index() -> None:
+def test_a_panel_without_buckets_has_one_row_if_there_is_an_index() -> None:
     panel = OBJECTS["prediction-monitor-duplicates"]
     state = panel.attributes["visState"]
     metrics = [aggregation for aggregation in state["aggs"] if aggregation["schema"] == "metric"]
@@ -533,7 +534,9 @@ def test_a_panel_without_buckets_has_one_row_or_no_row_if_there_is_no_index() ->
 @pytest.mark.parametrize(
     ("start", "shown"), [(0, [0, 30]), (1, [30]), (-30, [-30, 0, 30]), (31, [])]
 )
-def test_bars_that_are_not_wholly_in_the_time_are_left_out(start: int, shown: list[int]) -> None:
+def test_bars_that_are_not_wholly_in_the_time_range_are_left_out(
+    start: int, shown: list[int]
+) -> None:
     span = (NOON + timedelta(seconds=start), NOON + timedelta(seconds=start, minutes=15))
     end = span[1] - timedelta(seconds=29)  # a bar that is not over
     panel = OBJECTS["prediction-monitor-label-share"]

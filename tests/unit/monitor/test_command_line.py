@@ -1,4 +1,4 @@
-"""Tests of commands that come as events: forbidden options, and errors in one sentence."""
+"""Tests commands that come as events, and the times in which messages are silenced."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ VERSION = Source("function version", "8", 1.0, 1.0, new=True)
 CUSTOMER = Source("customer", "acme", 0.3, 0.94, new=True)
 DEPLOYED = Deployment("function version", "8", NOON - 3 * HOUR + 900, "7")
 ESTIMATE = Estimate(0.84, Interval(0.8, 0.88), 812)
-# accuracy_message.py composes the messages about known accuracy.
+# The changes that `compose` writes about. accuracy_message.py writes about known accuracy.
 COMPOSED = [change for change in Change if change not in accuracy_message.SUBJECTS]
 
 

@@ -1,4 +1,4 @@
-"""Tests that summaries can be added, and survive JSON."""
+"""Tests that summaries can be added, and can be written as JSON and read again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_sum_of_slots_is_the_summary_of_their_rows() -> None:
         assert added.moments[name].squares == pytest.approx(moments.squares)
 
 
-def test_a_summary_survives_json() -> None:
+def test_a_summary_is_the_same_after_json() -> None:
     (one,) = slots(1, 30, np.random.default_rng(4))
     assert from_document(json.loads(json.dumps(to_document(one)))) == one
 
@@ -47,7 +47,7 @@ def test_a_document_that_is_no_summary_is_refused(change: dict[str, object]) -> 
         from_document(to_document(one) | change)
 
 
-def test_an_empty_summary_survives_json_and_adds_nothing() -> None:
+def test_an_empty_summary_is_the_same_after_json_and_adds_nothing() -> None:
     (one,) = slots(1, 5, np.random.default_rng(5))
     empty = Summary(one.stream, "1", MONDAY + 900)
     assert from_document(to_document(empty)) == empty

@@ -444,8 +444,8 @@ def test_each_document_has_its_own_verdict(
     assert SECRET not in str(verdicts)
 
 
-# The server quotes data, and data may look like the server's own words. A reason in `QUOTING` is
-# what OpenSearch 3.8 answers if a field has such a text as those in `QUOTED`.
+# The server quotes data, and data may look like the server's own words. `QUOTED` has such data.
+# `QUOTING` has the reasons in which OpenSearch 3.8 quotes the value of a field.
 QUOTED = [
     pytest.param(f"mapper [{SECRET}]", id="a mapper"),
     pytest.param(f"failed to parse field [{SECRET}]", id="a field"),

@@ -1,4 +1,4 @@
-"""Joins the feedback in a stack's log lines to predictions, as a part of each scheduled run.
+"""Joins the feedback in a stack's log lines to predictions, in each scheduled run of the monitor.
 
 Feedback is read in slots of 15 minutes. A ledger in the monitor's own index has, for each slot, the
 number of lines that were read, and the number of lines with an unknown id. A slot is read again in
@@ -10,10 +10,10 @@ two cases:
 
 If a slot is read again, labels that have joined do not change.
 
-A run reads at most 50,000 lines, and for at most a minute. It begins with the slots that have the
-fewest unread lines. Slots with unknown ids come last, and the one that was read longest ago comes
-first among them. So a slot with very many lines does not delay the feedback of other slots, and the
-run still has time to judge.
+A run reads at most 50,000 lines, and for at most a minute. It first reads the slots with unread
+lines, beginning with the fewest unread lines. Then it reads the slots with unknown ids, beginning
+with the slot that was read longest ago. So a slot with very many lines does not delay the feedback
+of other slots, and the run still has time to judge.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from monitor.summaries.store import Conflict, Store
 from monitor.summaries.summary import SLOT
 from monitor.summaries.windows import DAY, HOUR
 
-LATE: Final = 7 * DAY  # so many seconds after a slot, its lines and predictions may still arrive
+LATE: Final = 7 * DAY  # seconds after a slot in which its lines and predictions may still arrive
 MOST: Final = 50_000  # the most lines that one run reads
 SECONDS: Final = 60  # after this time, a run reads no further page of lines
 PAGE: Final = 1000  # lines in one answer of OpenSearch
-TOLD: Final = 20  # the most examples of labels that did not join
-LONGEST: Final = 64  # an id in an example is cut after so many characters
+TOLD: Final = 20  # the most examples of labels that did not join in one run
+LONGEST: Final = 64  # the most characters of an id in an example; longer ids are cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Entry:
     - `waiting` is the number of these lines that have an unknown id.
     - `refused` is the number of these lines that cannot join for another reason.
     - `told` is the number of refused lines that a run has already reported.
-    - `after` is the position of the last line that was read, or None if it was the slot's last.
+    - `after` is the position of the last line that was read, or None if all lines were read.
     - `read_at` is the time of the last reading, in seconds since 1970.
     """
 
@@ -198,7 +198,7 @@ def _read(  # noqa: PLR0917  one step of `gather`
 
 
 def _given(source: Mapping[str, Any]) -> Given | None:
-    """Return the label in a document of feedback, or None if it is malformed."""
+    """Return the label in a document of feedback, or None if the document is malformed."""
     said, model = source.get("feedback"), source.get("model")
     fields = {"prediction_id": source.get("prediction_id")}
     fields |= said if isinstance(said, dict) else {}

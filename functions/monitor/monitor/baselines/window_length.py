@@ -14,9 +14,9 @@ from monitor.summaries.summary import Summary
 from monitor.summaries.windows import DAY, HOUR, cut, stack
 
 WINDOWS: Final = 72  # a baseline with fewer windows is provisional
-# A window should be worth this many independent rows, because the rates of false notices
-# (false_alarm_table.py) were measured with such windows. Rows in bursts are worth fewer independent
-# ones: the number of rows, divided by `deff`, the design effect.
+# If similar rows arrive in bursts, n rows are worth only n / `deff` independent rows (`deff` is the
+# design effect). A window should be worth this many independent rows, because the rates of false
+# notices (false_alarm_table.py) were measured with such windows.
 INDEPENDENT: Final = 150
 # Up to this deff, rows count as independent. A window of `LEAST` rows is then enough.
 ALIKE: Final = 1.25
@@ -30,7 +30,7 @@ class Plan:
 
     `windows` is the number of windows in the days for which the plan was made. A baseline of these
     windows is `armed` if there are at least 72, each worth 150 independent rows. `deff` is the
-    design effect. `days` is the number of days of such traffic that give 72 windows.
+    design effect. `days` is the number of days in which the same traffic gives 72 windows.
     """
 
     rows: int

@@ -51,7 +51,9 @@ def deliver(line: Line, claims: Claims, to: Destinations) -> Iterator[Delivery]:
 
     If one destination fails, the others still get the message. The caller stores the line before
     the call (`Claims.keep`). The stored line is deleted when every destination has the message.
-    Raises botocore's errors if the bucket of the claims fails.
+
+    A claim (send_once.py) marks a message that is being sent or was sent. Raises botocore's errors
+    if the bucket of the claims fails.
     """
     message = line["monitor"]["message"]
     senders: dict[str, Callable[[Line, Destinations], None]] = {"topic": publish}
@@ -147,4 +149,4 @@ def refusal(problem: Exception) -> str:
         return f"{problem.operation_name} was refused ({code}): {look}"
     if isinstance(problem, Refused):
         return str(problem)
-    return f"the service cannot be reached ({type(problem).__name__}): it is tried again"
+    return f"the service cannot be reached ({type(problem).__name__}): another attempt follows"

@@ -22,9 +22,9 @@ Array = NDArray[np.float64]
 class Rare:
     """The test: the rate per row and the spread of each kind, both of shape (kinds,).
 
-    They are estimated from `rows` rows in `windows` windows. The number of rows of a kind among n
-    rows has the mean n · rate and the variance n · rate + (n · rate)² · spread. It has a negative
-    binomial distribution with these moments.
+    Rate and spread are estimated from `rows` rows in `windows` windows. The number of rows of a
+    kind among n rows has a negative binomial distribution with the mean n · rate and the variance
+    n · rate + (n · rate)² · spread.
     """
 
     rate: Array
@@ -62,8 +62,8 @@ class Rare:
 def fit(counts: Array, rows: Array) -> Rare:
     """Fit the test to the windows of a baseline.
 
-    `counts` has the rows of each kind, shape (windows, kinds), and `rows` all rows, shape
-    (windows,). A kind that never occurred counts as half a row.
+    `counts` has the number of rows of each kind, and the shape (windows, kinds). `rows` has the
+    number of all rows, and the shape (windows,). If no row is of a kind, half a row is assumed.
     """
     total = rows.sum()
     rate = np.maximum(counts.sum(axis=0), 0.5) / total

@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 
 PRECISION: Final = 1e-15
 TINY: Final = 1e-300
-# The most steps of a series or a continued fraction. A fraction takes about five times the square
-# root of its largest argument.
+# The most steps of a series or a continued fraction. A fraction needs about 5 √a steps, where a
+# is its largest argument.
 STEPS: Final = 20_000
 # Stirling's series: B(2k) / (2k (2k - 1))
 STIRLING: Final = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
@@ -136,8 +136,8 @@ def fisher(hits: int, rows: int, reference_hits: int, reference_rows: int) -> fl
 def _hypergeometric(rows: int, reference_rows: int, hits: int) -> tuple[int, Array]:
     """Return the smallest possible number of hits among `rows`, and the probability of each number.
 
-    `hits` is the number of hits among all rows. The probabilities begin with that of the smallest
-    number.
+    `hits` is the number of hits among all rows. The first probability is that of the smallest
+    possible number.
     """
     low, high = max(0, hits - reference_rows), min(rows, hits)
     k = np.arange(low, high + 1, dtype=np.float64)
