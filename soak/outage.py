@@ -155,7 +155,7 @@ def outage(parts: Stack, rate: float, seconds: float, say: Callable[[str], None]
             behind = parts.result.put - parts.node.total(refresh=False)
             most = max(most, behind)
             now = time.monotonic()
-            # The events of the last moments are never indexed yet, so they do not count.
+            # The newest events are always still on their way, so they are no backlog.
             if behind <= max(usual, 2 * rate):
                 break
             if now - back > LONGEST:

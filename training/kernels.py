@@ -121,7 +121,7 @@ def fused(source: Path) -> onnx.ModelProto:
         each.key: int(each.value)
         for each in onnx.load(source, load_external_data=False).metadata_props
     }
-    # If a number is 0, the optimizer finds it in the graph.
+    # If a size is 0, the optimizer reads this size from the graph.
     sizes = {"num_heads": stated.get("heads", 0), "hidden_size": stated.get("width", 0)}
     optimized = optimize_model(
         str(source), model_type="bert", optimization_options=options, opt_level=0, **sizes
@@ -136,8 +136,8 @@ def fused(source: Path) -> onnx.ModelProto:
 def plain_sums(model: onnx.ModelProto) -> None:
     """Write residual sums as Sum instead of Add, so that onnxruntime does not fuse them.
 
-    It would fuse an Add with the layer normalisation after it (SkipLayerNormalization), which takes
-    three times as long on these kernels.
+    An Add would be fused with the layer normalisation after it (SkipLayerNormalization). The fused
+    node takes three times as long on these kernels.
     """
     fixed = {value.name for value in model.graph.initializer}
     normalised = {

@@ -1,4 +1,4 @@
-"""Small checkpoints, trained without a download, in place of the checkpoints of users.
+"""Trains small checkpoints, which stand for the checkpoints of users.
 
-`make test-full` turns each checkpoint into a model folder.
+Nothing is downloaded. `make test-full` turns each checkpoint into a model folder.
 """

@@ -75,7 +75,9 @@ def test_the_report_draws_four_labels_in_their_colours() -> None:
         (str(CARD), tuple(json.loads(CARD.read_text())["labels"])),
     ],
 )
-def test_labels_are_names_or_a_models_card(text: str, found: tuple[str, ...]) -> None:
+def test_the_setting_of_labels_is_a_list_of_names_or_a_models_card(
+    text: str, found: tuple[str, ...]
+) -> None:
     variables = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": text}
     assert settings.read(variables).labels == found
 
@@ -98,6 +100,6 @@ def test_the_deployed_installer_reads_the_card_in_its_package(
         (str(ROOT / "kibana" / "retention.json"), "cannot be read as a model's card"),
     ],
 )
-def test_other_values_of_labels_are_refused(text: str, said: str) -> None:
+def test_a_wrong_setting_of_labels_is_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         labels(text)

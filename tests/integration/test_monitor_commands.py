@@ -1,6 +1,7 @@
 """Tests the commands of `python -m monitor` with a real OpenSearch.
 
-They accept a baseline from the predictions of some days, and test it on the other days.
+The tests accept a baseline that is made from the predictions of some days, and try it on other
+days.
 """
 
 from __future__ import annotations

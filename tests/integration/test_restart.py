@@ -67,7 +67,8 @@ class Invocations:
 class Outage:
     """Kills the OpenSearch node during an invocation, and starts it again later.
 
-    It is started again when one event was given up, and the next event has failed at least once.
+    The node is started again when one event has become a dead letter, because no retry was left,
+    and the next event has failed at least once.
     """
 
     node: Node
@@ -78,7 +79,7 @@ class Outage:
 
     @property
     def ended(self) -> bool:
-        """Tell whether the node was killed, a letter was written, and the node started again."""
+        """Whether the node was killed, a dead letter was written, and the node started again."""
         return self._over.is_set()
 
     def run(self) -> None:
@@ -89,7 +90,7 @@ class Outage:
         )
         time.sleep(0.1)
         self.node.kill()
-        # On a slow machine there may be letters already, of invocations that reached the timeout.
+        # On a slow machine, invocations that took too long may have left dead letters already.
         before = len(self.letters)
         until(lambda: len(self.letters) > before)
         failed = self.invocations.failed

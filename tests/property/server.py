@@ -108,10 +108,12 @@ class Behaviour:
     """The behaviour of the server.
 
     `troubled` is the share of requests with one of `faults`, and `busy` is the share of documents
-    that are refused for now. `limit` is the size of the largest uncompressed body. The server never
-    accepts the fields of documents with ids in `refused`, nor the rescued form of documents with
-    ids in `strict`. Fields of documents with ids in `unparsable` make the whole request fail.
-    `seed` makes the random choices repeatable.
+    that are refused for now. `limit` is the size of the largest uncompressed body. `seed` makes the
+    random choices repeatable.
+
+    Three sets contain ids of documents. If an id is in `refused`, the server never accepts the
+    document's fields. If it is in `strict`, the server never accepts the document without its
+    fields (rescued). If it is in `unparsable`, the document's fields make the whole request fail.
     """
 
     seed: int = 0

@@ -74,7 +74,7 @@ def _documented(metric: Metric) -> bool:
     return any(names <= each if metric.namespace == "AWS/Logs" else names == each for each in sets)
 
 
-def test_aws_documents_every_metric_of_its_own_that_is_used(resources: Resources) -> None:
+def test_every_metric_of_aws_that_is_used_is_documented_by_aws(resources: Resources) -> None:
     metrics = [metric for alarm in alarms(resources).values() for metric in watched(alarm)]
     assert {each.namespace for each in metrics} >= {"AWS/Lambda", "AWS/Logs", OWN}
     assert ("AWS/ApiGateway" in {each.namespace for each in metrics}) == ("Api" in resources)
@@ -217,14 +217,17 @@ def test_the_subscription_alarms_watch_only_our_own_filter() -> None:
 
 
 def test_a_percentile_is_evaluated_with_few_requests_too() -> None:
-    """With `ignore` the alarm would need a thousand requests in each five minutes."""
+    """A setting of the alarm could make CloudWatch ignore percentiles of few requests.
+
+    The alarm would then need a thousand requests in each five minutes.
+    """
     assert (
         "EvaluateLowSampleCountPercentile"
         not in deployed(SHAPES["existing"])["ApiLatencyAlarm"]["Properties"]
     )
 
 
-def test_the_dashboard_shows_every_alarm_and_nothing_that_is_not_there(
+def test_the_dashboard_shows_every_alarm_and_metrics_of_the_same_namespaces(
     resources: Resources,
 ) -> None:
     body = dashboard(resources)
@@ -256,7 +259,7 @@ def test_an_alarm_can_publish_to_the_topic() -> None:
     assert "KmsMasterKeyId" not in resources["AlarmTopic"]["Properties"]
 
 
-def test_short_forms_of_the_dashboard_are_written_out_as_cloudwatch_does() -> None:
+def test_short_forms_of_metrics_in_the_dashboard_are_read_as_by_cloudwatch() -> None:
     row = ["N", "A", "d", "1", "e", "2"]
     body = {
         "widgets": [
@@ -280,7 +283,7 @@ def test_short_forms_of_the_dashboard_are_written_out_as_cloudwatch_does() -> No
     ]
 
 
-def test_every_alarm_on_a_function_names_one_of_the_stack(resources: Resources) -> None:
+def test_every_alarm_on_a_function_names_a_function_of_the_stack(resources: Resources) -> None:
     names = {
         value.removesuffix(":live").strip("${}")
         for alarm in alarms(resources).values()

@@ -92,10 +92,10 @@ def desired_state(
 ) -> DesiredState:
     """Build the desired state from addresses, which may contain a name and a password.
 
-    Give `region` if requests must be signed, but the host's name is not an Amazon domain's.
+    If requests must be signed, and the host's name is not a name of Amazon, give `region`.
 
-    If `scope.former` is true, it is possible that this stack uses the former names, which do not
-    include the stack's name. Whether it uses them is read from the manifest in Dashboards.
+    If `scope.former` is true, this stack may use the former names, which do not include the stack's
+    name. The manifest in Dashboards tells whether the stack uses these names.
 
     Raises `UserError` for addresses that cannot be used, and if Dashboards does not answer. If
     people sign in to Dashboards on a web page, Dashboards is left out, and a message says so.
@@ -210,8 +210,8 @@ def remove(
 
     Without `overwrite`, an object stays if somebody changed it by hand. Without `force`, an object
     stays if another dashboard shows it. Index template and retention policy stay if `shared` is
-    false, or if another stack uses the prefix. Then no stack owns template and policy, until the
-    next stack installs.
+    false, or if another stack uses the prefix. They then have no owner until the next stack
+    installs.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
@@ -279,8 +279,8 @@ def _installed(
     """Return the scope, and the manifest of each stack that uses the prefix, by the stack's name.
 
     In the returned scope, `former` is true if this stack uses the former names, which do not
-    include a stack's name. Which stack uses them is said by the manifest in the index pattern with
-    the former name. If this manifest names no stack, then either no stack was given to the
+    include a stack's name. The manifest in the index pattern with the former name tells which stack
+    uses these names. A manifest without a stack has one of two causes: no stack was given to the
     installer, or an earlier version of the installer made the index pattern.
     """
     patterns = dashboards.patterns()

@@ -93,14 +93,14 @@ def merged(ours: SavedObject, theirs: Mapping[str, Any] | None) -> SavedObject:
 def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | None) -> State:
     """Return the state of an object.
 
-    `theirs` is the object on the server, in the form of the API. `installed` is its digest in the
-    manifest.
+    `theirs` is the object on the server, in the form of the API. `installed` is the digest that the
+    manifest has for the object.
     """
     if theirs is None:
         return State.MISSING
     try:
         attributes = unpacked(theirs["attributes"])
-    except ValueError:  # Kibana never writes invalid JSON
+    except ValueError:  # Kibana never writes invalid JSON, so a person did
         return State.BY_HAND
     if ours.type == "index-pattern":
         return _state_of_pattern(ours.attributes, attributes)

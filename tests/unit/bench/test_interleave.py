@@ -1,3 +1,5 @@
+"""Tests that the programs that a bench compares, the contenders, are measured in turns."""
+
 from __future__ import annotations
 
 from itertools import groupby

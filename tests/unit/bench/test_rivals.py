@@ -1,3 +1,9 @@
+"""Tests the programs that the bench compares with the shipper.
+
+The usual way is the bulk helper of opensearch-py. The floor is the least work that sends the same
+documents.
+"""
+
 from __future__ import annotations
 
 import base64
@@ -55,7 +61,7 @@ def test_every_contender_delivers_every_event(
             client.close()
 
 
-def test_usual_way_sends_the_same_documents(log: Printed) -> None:
+def test_the_usual_way_sends_the_same_documents_as_the_shipper(log: Printed) -> None:
     content = event(records(COUNT, log))
     actions = rivals.actions(
         json.loads(gzip.decompress(base64.b64decode(content["awslogs"]["data"])))

@@ -78,7 +78,7 @@ def test_signature_novelty_and_surprisal_do_not_depend_on_other_requests(
         pytest.param("Mary thinks that John left.", "Qx zv wug blick dax 9f3 qj", id="no words"),
     ],
 )
-def test_unusual_word_order_has_more_surprisal(
+def test_an_unusual_text_has_more_surprisal(
     classifier: Classifier, usual: str, unusual: str
 ) -> None:
     assert classifier.predict(usual).surprisal < classifier.predict(unusual).surprisal

@@ -47,7 +47,7 @@ def test_the_message_about_a_broken_file_says_that_rows_may_have_joined(
     file = tmp_path / "labels.csv"
     file.write_text(f'{ROWS}3000,good\n"3001"x,good\n', encoding="utf-8")
     assert feedback(file) == 1
-    assert joined == 3000  # a thousand rows at a time, so the last whole row has not joined
+    assert joined == 3000  # a thousand rows are joined at a time, so row 3,001 is not joined
     said = capsys.readouterr().err
-    assert "labels.csv is no CSV file from line 300" in said
+    assert "labels.csv cannot be read as CSV at line 300" in said
     assert "Rows before this line may be joined already" in said

@@ -125,7 +125,7 @@ def test_a_repeated_run_finds_nothing_new() -> None:
     assert followed(day(), state=state) == (state, [])
 
 
-def test_another_baseline_restarts_the_count() -> None:
+def test_another_baseline_restarts_the_count_of_unusual_windows() -> None:
     state, _ = followed(day(hours=8, given={"prediction.label": "spam"}))
     other = replace(reference(), number=2)
     later = [
@@ -202,7 +202,7 @@ def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
     return [replace(part, version=version) for part in parts]
 
 
-def test_a_new_version_is_judged_by_signals_of_the_text() -> None:
+def test_a_new_version_is_judged_by_signals_of_the_text_alone() -> None:
     changed = versioned(day(given={"prediction.label": "spam", "input.sig.s3": 60}), "2")
     _, findings = followed(changed)
     assert Verdict.NOTICE not in words(findings)
@@ -253,7 +253,7 @@ def test_both_versions_of_a_rollout_are_compared_over_the_same_time(
     assert first.window.version == "2"
     assert first.drifts[0].signal.startswith(moved)
     assert "Version 2 compared with version 1 in the same windows: " + moved in first.sentence
-    # It is judged as soon as both versions have 100 predictions, and not before.
+    # The versions are compared as soon as both have 100 predictions, and not before.
     assert first.window.rows >= 100
     assert first.window.end - NEXT >= 100 / (share * EACH) * SLOT
 
@@ -287,7 +287,7 @@ def test_components_that_depend_on_a_profile_are_not_compared_between_profiles()
     assert Verdict.UNUSUAL not in {finding.verdict for finding in after[:3]}
 
 
-def test_the_profile_gives_findings_for_information() -> None:
+def test_windows_are_compared_with_the_profile_that_their_records_name() -> None:
     profile = shipped_profile()
     assert profile
     named = [replace(part, profile=profile.id) for part in day(hours=4)]

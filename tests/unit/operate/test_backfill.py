@@ -259,6 +259,7 @@ def test_a_second_backfill_changes_nothing(
 def test_the_covered_time_is_never_later_than_a_line_that_was_not_sent(
     logs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All lines before the covered time have been sent."""
     monkeypatch.setattr(module, "PAGE_EVENTS", 3)
     put(logs, "a", (1, "x"), (3, "x"), (5, "x"))
     put(logs, "b", (2, "x"), (4, "x"))

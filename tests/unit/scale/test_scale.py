@@ -181,7 +181,7 @@ def test_every_price_has_a_source_and_is_needed(name: str) -> None:
     assert bills[0] != bills[1]
 
 
-def test_the_numbers_of_the_template_equal_the_template() -> None:
+def test_figures_that_come_from_the_template_equal_the_template() -> None:
     assert tuple(PARAMETERS["DomainInstanceCount"]["AllowedValues"]) == needs.NODES
     assert PARAMETERS["DomainVolumeGiB"]["MaxValue"] == needs.LARGEST_GIB
     _, _, direct = RESOURCES["ShipperFunction"]["Properties"]["Timeout"]["Fn::If"]

@@ -1,6 +1,7 @@
 """Tests the scheduled replay of dead letters.
 
-A dead letter is an object in S3 with the payload of a failed invocation. moto imitates S3, and a
+A dead letter is an object in S3 with the payload of a failed invocation. If the payload cannot be
+read, the replay moves the letter below `poison/`: it sets the letter aside. moto imitates S3, and a
 server of the test imitates OpenSearch.
 """
 

@@ -53,7 +53,7 @@ def test_every_setting_can_be_set() -> None:
         {"prediction.label": ("label",), "text": ("in", "put")},
         "kéy".encode(),
     )
-    # The field `text` has the name `in.put` in a line of the user.
+    # In a line of the user, the field `text` has the name `in.put`, so this name is redacted too.
     redacted: dict[str, Action] = {
         "text": "hash",
         "user.email": "drop",

@@ -34,7 +34,7 @@ def commands(clone: Path, target: str) -> str:
         pytest.param("", False, id="no path noted"),
     ],
 )
-def test_a_folder_that_was_renamed_is_set_up_again(
+def test_an_environment_is_set_up_again_only_if_its_folder_was_renamed(
     clone: Path,
     stamp: str,
     moved: str,

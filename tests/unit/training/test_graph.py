@@ -1,3 +1,5 @@
+"""Tests the graph for batches, which `whole` makes from a graph for one sentence."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -45,7 +47,8 @@ Run = Callable[[NDArray[np.int64], NDArray[np.int64]], Arrays]
 class Toy:
     """A small graph for one sentence, in which every token depends on all other tokens.
 
-    `run` returns a function that runs the graph for batches that `whole` makes from it.
+    `whole` makes a graph for batches from it. `run` returns a function that runs the graph for
+    batches.
     """
 
     sentence: onnx.ModelProto

@@ -74,8 +74,8 @@ class Baseline:
     def deff(self) -> float:
         """The design effect of the means, or 1 if it is unknown.
 
-        It is the variance of the means of windows, divided by the variance that they would have if
-        rows were independent.
+        The design effect is the variance of the means of windows, divided by the variance that
+        these means would have if rows were independent.
         """
         return self.means.deff if self.means else 1.0
 

@@ -1,4 +1,4 @@
-"""The golden sentences of a model: texts with the answers that it gave when it was made."""
+"""The golden sentences of a model: texts with the answers that the model gave when it was made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Final, Self
 
 HERE: Final = Path(__file__).parents[1]
 PLACES: Final = (HERE, HERE.parents[1] / "inference" / "model")  # in the package, in the repository
-TOLERANCE: Final = 0.04  # tolerance of a score, if the model states none for this processor
+# The largest difference of a score that passes, if the model states none for this processor.
+TOLERANCE: Final = 0.04
 
 
 class GoldenUnreadable(ValueError):

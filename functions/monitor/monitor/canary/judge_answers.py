@@ -82,10 +82,11 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
 def _moved(stated: float, found: float, *, same: bool) -> float:
     """Return how far the probability of a label moved.
 
-    If the label is the same, this is the difference of the scores. If the label is another one,
-    each answer gives only the probability of its own label. The probability of the other label is
-    not higher than that, and the two probabilities add up to at most 1. These limits give the least
-    distance by which one of the probabilities must have moved.
+    If both answers have the same label, this is the difference of the scores.
+
+    If the labels differ, each answer states only the probability of its own label. In each answer,
+    the other label has at most this probability, and both probabilities add up to at most 1. The
+    smallest move that these limits allow is returned.
     """
     if same:
         return abs(found - stated)

@@ -66,7 +66,10 @@ def other_weekdays(baseline: Baseline, start: float) -> bool:
 def sentence(
     judgement: Judgement, window: int, level: float, *, reference: str = "the baseline"
 ) -> str:
-    """Return a sentence: about the unusual signal with the smallest p, or that none is unusual."""
+    """Return a sentence about the unusual signal with the smallest p.
+
+    If no signal is unusual, the sentence says so.
+    """
     signal = judgement.leading(window, level)
     if signal is None:
         return "No signal is unusual."

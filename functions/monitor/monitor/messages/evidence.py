@@ -27,7 +27,7 @@ from monitor.summaries.store import Store
 from monitor.summaries.summary import SIGNATURE, Summary, total
 from monitor.summaries.windows import DAY, HOUR, cut
 
-DAYS: Final = 30  # a number's most extreme value is taken from so many days before the change
+DAYS: Final = 30  # a message states the most extreme value in so many days before the change
 TIMEOUT: Final = 20  # seconds for one search
 LABELS: Final = 3  # the most labels that are shown
 VERSIONS: Final = (Change.DIFFERS, Change.AGREES)
@@ -93,8 +93,9 @@ def facts(
 ) -> Facts:
     """Return the facts of the message about a transition.
 
-    `unlike` is true if the window is unlike the model's profile. `known` counts the labels of the
-    window's version.
+    `in_a_row` is the number of unusual windows in a row that a notice takes. The stack has at most
+    one false notice in `promised` days. `unlike` is true if the window is unlike the model's
+    profile. `known` counts the labels of the window's version.
     """
     window, unread = finding.window, Unread()
     stream = window.stream
@@ -256,7 +257,7 @@ def _sources(
 
 
 def _towards(sight: Sight, finding: Finding, accepted: Accepted | None) -> tuple[str, ...]:
-    """Return golden sentences that the texts became similar to, if their signature is unusual."""
+    """Return golden sentences that the texts became similar to, if the signature is unusual."""
     signed = any(d.unusual and d.part in SIGNATURE for d in finding.drifts)
     if not (signed and accepted and sight.golden.profile == finding.window.profile):
         return ()

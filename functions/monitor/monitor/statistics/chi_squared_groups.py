@@ -43,8 +43,8 @@ def deciles(counts: Array, name: str) -> Codes:
     for place, code in enumerate(alone):
         groups[code] = PARTS + place
     groups[counts == 0] = -1
-    # A bin without rows joins the group of the nearest lower bin that has rows. If there is none,
-    # it joins the group of the first bin that has rows.
+    # A bin without rows joins the group of the nearest lower bin that has rows. If no lower bin has
+    # rows, it joins the group of the first bin that has rows.
     for codes in (range(1, len(groups)), range(len(groups) - 2, -1, -1)):
         step = -1 if codes.step > 0 else 1
         for code in codes:
@@ -78,5 +78,6 @@ def _apart(counts: Array, name: str) -> list[int]:
     scale = SCALES[name]
     if not scale.apart:
         return []
-    codes = [1, scale.count - 1]  # exactly 0, and exactly 1, because no share is above 1
+    # Exactly 0, and exactly 1. The last bin begins at 1, and no share is higher.
+    codes = [1, scale.count - 1]
     return [code for code in codes if counts[code] >= APART * counts.sum()]
