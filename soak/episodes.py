@@ -1,9 +1,8 @@
 """Starts a stack for the soak (a long test with faults), and counts the events in the index.
 
 The soak plays episodes. An episode is a number of events, and a fault that happens while they are
-sent (faults.py). The stack has two
-doors, through which events reach a shipper: the direct door and the door of the stream
-(payload_routes.py).
+sent (faults.py). The stack has two doors, through which events reach a shipper: the direct door and
+the door of the stream (payload_routes.py).
 """
 
 from __future__ import annotations
