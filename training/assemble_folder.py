@@ -124,12 +124,11 @@ def assemble(
 
 
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
-    """Return the usual scripts of the sample, and the limits above which a text is unusual.
+    """Return the usual scripts of the sample, and the limits from which on a text is unusual.
 
-    There are two limits: for the share of unknown word pieces, and for the share of non-letters.
-
-    A script is usual if at least 1 % of the texts have it. A limit is at least .5, and so high that
-    at most 1 % of the texts reach it.
+    A script is usual if at least 1 % of the texts have it. There are two limits: for the share of
+    unknown word pieces, and for the share of non-letters. Each limit is at least .5, and so high
+    that at most 1 % of the texts reach it.
     """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:
@@ -159,7 +158,7 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 
 
 def _rare(shares: list[float]) -> float:
-    """Return the lowest of .5, .55, ..., 1 that at most 1 % of the shares reach, or else 1."""
+    """Return the lowest of .5, .55, ..., 1 that at most 1 % of the shares reach, otherwise 1."""
     steps = [step / 20 for step in range(10, 21)]
     return next(
         (step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)),

@@ -31,8 +31,7 @@ class Sentence(Module):
 
     def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits and the mean of the middle layer."""
-        # token types, which are given here because the exporter otherwise adds a dozen nodes for
-        # them
+        # Without token types, the exporter would add a dozen nodes that compute them.
         kinds = {"token_type_ids": ids * 0} if self.has_kinds else {}
         found = self.model(input_ids=ids, output_hidden_states=True, **kinds)
         layers = found.hidden_states  # the first item is the embeddings

@@ -26,7 +26,7 @@ def test_the_sample_record_is_valid() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("result", "fine"), ("asked", 0), ("labels", None), ("text", "a sentence")]
 )
-def test_the_schema_refuses_other_values(name: str, value: object) -> None:
+def test_the_schema_refuses_wrong_values_and_unknown_fields(name: str, value: object) -> None:
     record = copy.deepcopy(RECORD)
     record["monitor"]["canary"][name] = value
     assert not Draft202012Validator(SCHEMA).is_valid(record)

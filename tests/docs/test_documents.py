@@ -122,7 +122,7 @@ def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:
     )
 
 
-def test_the_topic_policy_in_the_document_equals_the_stacks() -> None:
+def test_the_topic_policy_in_the_document_equals_that_of_the_stack() -> None:
     (shown,) = re.findall(r"```json\n(.+?)```", TEXTS[ROOT / "docs/deploy.md"], re.DOTALL)
     resources = load()["Resources"]
     (own,) = resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -147,7 +147,7 @@ def test_the_topic_policy_in_the_document_equals_the_stacks() -> None:
     assert json.loads(shown) == filled(own)
 
 
-def test_the_assumptions_about_cost_are_those_of_the_script() -> None:
+def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> None:
     text = " ".join(
         TEXTS[ROOT / "docs/deploy.md"]
         .partition("## What it costs\n")[2]
@@ -197,7 +197,7 @@ def test_the_assumptions_about_cost_are_those_of_the_script() -> None:
         assert said in text
 
 
-def test_the_figures_in_the_documents_are_those_of_the_models_card() -> None:
+def test_the_figures_in_the_documents_equal_those_in_the_models_card() -> None:
     card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
     for name in ("matthews", "accuracy", "calibration_error"):
         figure = (
@@ -241,7 +241,7 @@ def test_the_environment_of_sam_local_has_the_variables_of_the_functions() -> No
         )
 
 
-def test_every_pin_has_hashes_and_none_names_an_index() -> None:
+def test_every_pinned_package_has_a_hash_and_no_file_names_a_package_index() -> None:
     files = [
         *(ROOT / "requirements").glob("*.txt"),
         *(ROOT / "functions").glob("*/requirements.txt"),
@@ -256,7 +256,7 @@ def test_every_pin_has_hashes_and_none_names_an_index() -> None:
 
 
 @pytest.mark.example
-def test_the_shown_answers_are_those_of_the_model() -> None:
+def test_the_answers_in_the_document_equal_those_of_the_model() -> None:
     classifier = Classifier(ROOT / "functions/inference/model")
     rows = re.findall(
         r"^\u2502 (.+?) +\u2502 (\S+) +\u2502 (0\.\d{3}) \u2502 [0-9a-f]{32} \u2502$",
@@ -270,7 +270,7 @@ def test_the_shown_answers_are_those_of_the_model() -> None:
         assert prediction.score == pytest.approx(float(score), abs=0.01), sentence
 
 
-def test_the_figures_of_the_bench_are_those_of_its_results() -> None:
+def test_the_figures_in_the_document_equal_the_results_of_the_bench() -> None:
     rows = {
         row["name"]: row for row in json.loads((ROOT / "bench/results.json").read_text())["rows"]
     }

@@ -71,7 +71,7 @@ def slot_records() -> dict[tuple[int, str], list[Record]]:
 
 @pytest.fixture(scope="module")
 def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
-    """Connect to a server with two streams, and with documents that must not count."""
+    """Connect to a server with two streams, and with documents that belong to neither."""
     chance = random.Random(3)  # noqa: S311  not for a secret
     lines: list[dict[str, Any]] = []
 
@@ -123,7 +123,7 @@ def connection(running: Stack) -> Iterator[RequestsHttpConnection]:
     requests.delete(f"{running.opensearch_url}/cwl-2002.06.03", timeout=30).raise_for_status()
 
 
-def test_summaries_are_equal_to_numpys(connection: RequestsHttpConnection) -> None:
+def test_opensearch_and_numpy_make_equal_summaries(connection: RequestsHttpConnection) -> None:
     expected = [
         summary(rows, start, version=version, stream=STREAM)
         for (start, version), rows in sorted(slot_records().items())
@@ -165,7 +165,7 @@ def test_the_predictions_of_each_slot_are_counted(connection: RequestsHttpConnec
     assert counts == {START + at * SLOT: 190 if at == 5 else 150 for at in range(10) if at != 3}
 
 
-def test_slots_that_are_read_in_several_pages_are_the_same(
+def test_reading_in_several_pages_gives_the_same_slots(
     connection: RequestsHttpConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = read_slots(connection, STREAM, START, END)

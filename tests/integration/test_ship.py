@@ -58,7 +58,7 @@ def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
     return said
 
 
-def test_the_sample_lines_become_predictions_of_their_days_also_if_shipped_twice(
+def test_sample_lines_that_are_shipped_twice_are_once_in_the_index_of_their_day(
     running: Stack,
 ) -> None:
     said = [text for _ in range(2) for text in shipped(running, "sample", SAMPLE)]
@@ -196,7 +196,7 @@ def test_the_command_reports_the_progress_of_thousands_of_lines(
     ]
 
 
-def test_lines_of_a_month_go_to_thirty_indices_also_if_shipped_twice(
+def test_lines_of_a_month_go_to_thirty_indices_and_each_line_is_there_only_once(
     running: Stack, tmp_path: Path
 ) -> None:
     first, path = datetime(2025, 9, 1, tzinfo=UTC), tmp_path / "month.log"
@@ -225,7 +225,7 @@ def test_fields_of_the_tutorial_have_the_same_values_and_types_as_with_the_conso
         for line in SAMPLE.read_text(encoding="utf-8").splitlines()
         if line.startswith(('{"timestamp"', "[INFO]"))
     ]
-    # only lines whose fields the console's function reads too
+    # only lines from which the console's function reads fields too
     lines = [line for line in lines if '"message"' not in line and '"prediction": {' in line]
     path.write_text("\n".join(lines), encoding="utf-8")
     events = [
@@ -269,9 +269,7 @@ def test_documents_of_the_consoles_function_are_in_the_panels_too(running: Stack
     assert [hit["_source"]["text"] for hit in answer["hits"]["hits"]] == ["x"]
 
 
-def test_the_commands_of_the_guide_do_what_they_say(
-    running: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commands_of_the_guide_succeed(running: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     guide = (
         (ROOT / "docs" / "from-the-console.md")
         .read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ from tests.template.check import GONE, check
 from tests.template.cloudformation import text
 from tests.template.stacks import ALL, Stack
 
-# The resources of the stacks for which the function is true. A new resource may open access, or
-# cost money.
+# Each pair has a function and a list of resources. The stacks for which the function returns True
+# have these resources. The lists are complete, because a new resource may open access or cost money.
 PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
     (
         lambda _: True,
@@ -236,7 +236,7 @@ def test_the_stack_has_exactly_the_listed_resources(stack: Stack) -> None:
     ("InferenceFunction.Properties.Environment.Variables.LOG_TEXT", "true"),
 )
 def test_functions_have_exactly_the_listed_variables(stack: Stack) -> None:
-    """The test also finds a secret in a variable with a new name."""
+    """So a secret in a variable with a new name is found too."""
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
         name: {
@@ -296,7 +296,7 @@ def test_functions_have_exactly_the_listed_variables(stack: Stack) -> None:
 
 
 def installing(stack: Stack) -> dict[str, str]:
-    """Return the settings of the installer that no event can change."""
+    """Return the variables of the installer. No event can change these settings."""
     own = "Domain" in stack.resources
     secret = "MasterUser" if own else "KibanaSecretArn" if "KibanaSecretArn" in stack.given else ""
     return {

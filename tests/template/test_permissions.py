@@ -210,7 +210,7 @@ def test_roles_permit_exactly_the_listed_actions(stack: Stack) -> None:
     ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
 )
 def test_a_changed_variable_makes_the_installer_run_again(stack: Stack) -> None:
-    """Each variable that a parameter can change must also be a property of the custom resource."""
+    """A variable that a parameter can change must also be a property of the custom resource."""
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
     elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # these never change in a stack
@@ -244,8 +244,8 @@ def test_only_a_service_may_assume_a_role(stack: Stack) -> None:
         for rule in ("PermissionsBoundary", "Path")
     ),
 )
-def test_every_role_has_the_boundary_and_path_of_the_account(stack: Stack) -> None:
-    """Without the parameters a role must have no path, because even `/` would replace the role."""
+def test_every_role_has_the_boundary_and_the_path_of_the_parameters(stack: Stack) -> None:
+    """Without these parameters, the role must have no path: even `/` would replace the old role."""
     for role in stack.of_type("AWS::IAM::Role").values():
         for rule, parameter in (
             ("PermissionsBoundary", "PermissionsBoundaryArn"),

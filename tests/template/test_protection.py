@@ -270,7 +270,7 @@ def test_an_update_never_replaces_the_domain(stack: Stack) -> None:
 
 
 def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """Return each text with a name that matches."""
+    """Return the name and the text of each entry with a name that matches."""
     if isinstance(value, list):
         return [found for each in value for found in _named(each, pattern)]
     if not isinstance(value, dict):

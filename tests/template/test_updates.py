@@ -54,7 +54,7 @@ def test_only_the_inference_function_is_called_through_an_alias(stack: Stack) ->
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
     ("InferenceFunction.Properties.Environment.Variables.MORE", {"Fn::Sub": "${Exclude}"}),
 )
-def test_every_change_of_a_setting_makes_a_version(stack: Stack) -> None:
+def test_a_changed_parameter_of_the_function_makes_a_new_version(stack: Stack) -> None:
     """SAM makes a new version for new code, but not for a new value of a parameter.
 
     So the version's description contains the values. CloudFormation cannot change the description
@@ -65,7 +65,7 @@ def test_every_change_of_a_setting_makes_a_version(stack: Stack) -> None:
         for name, each in stack.of_type("AWS::Lambda::Version").items()
         if name.startswith("Inference")
     ]
-    # The last of these parameters belongs to the function, and applies to every version at once.
+    # The last of these properties belongs to the function, and applies to every version at once.
     apart = {
         "Role",
         "Code",
@@ -196,7 +196,7 @@ def test_an_alarm_rolls_a_deployment_back(stack: Stack) -> None:
     ("name", "value"),
     [("MemorySize", 2048), ("Timeout", 20), ("Environment", {"Variables": {"MORE": "1"}})],
 )
-def test_a_change_of_a_property_makes_a_version_too(name: str, value: Any) -> None:
+def test_a_changed_property_of_the_function_makes_a_new_version(name: str, value: Any) -> None:
     source, changed = load(), load()
     changed["Resources"]["InferenceFunction"]["Properties"][name] = value
     first, second = (

@@ -22,7 +22,7 @@ def log() -> Printed:
     return printed(12)
 
 
-def test_records_are_what_the_inference_function_prints(log: Printed) -> None:
+def test_records_are_valid_and_each_has_ids_of_its_own(log: Printed) -> None:
     lines = records(COUNT, log)
     assert len(lines) == COUNT > len(log.records) == 12
     found = [json.loads(text) for text in lines]

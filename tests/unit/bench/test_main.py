@@ -48,7 +48,8 @@ def test_a_quick_run_writes_its_results_if_a_file_is_asked_for(tmp_path: Path) -
         assert all(
             isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio")
         )
-        # the file has four digits, so rounding its ratio to two digits may give another digit
+        # The file has ratios with four digits, and the printed table has fewer. So rounding a ratio
+        # of the file may give another last digit than the table has.
         assert any(
             f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001)
         )

@@ -144,13 +144,13 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "(413: Payload content length)",
     ),
     (
-        "errors inside a 200",
+        "errors inside an answer with status 200",
         {IMPORT: [Reply(200, UNSUPPORTED)]},
         [],
         "did not accept visualization labels (unsupported_type)",
     ),
     (
-        "a count that falls short",
+        "an answer with too low a number of imported objects",
         {IMPORT: [Reply(200, {"success": True, "successCount": 0})]},
         [],
         "did not accept all objects",

@@ -12,7 +12,7 @@ def test_an_existing_server_gets_no_retention_policy(
 ) -> None:
     """A demo must not delete documents.
 
-    `make run` with OPENSEARCH_URL creates no retention policy and attaches no index to one.
+    `make run` with OPENSEARCH_URL creates no retention policy, and gives none to an existing index.
     """
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")

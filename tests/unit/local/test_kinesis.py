@@ -19,7 +19,7 @@ Answer = Callable[[list[str]], Any]
 
 @dataclass
 class Function:
-    """A function that computes its answer from the data of the records, with `answer`.
+    """A fake function: `answer` computes the result from the data of the records.
 
     `batches` has the data of each batch.
     """
@@ -187,7 +187,7 @@ def test_every_record_is_delivered_or_given_up(
 
 
 def test_records_that_were_given_up_are_written_as_one_object() -> None:
-    """The object is as in AWS's page on failed batches, but the event is a text."""
+    """The object has the form in AWS's page on failed batches, with the whole event as a text."""
     found = deliver("abx", REST, reports)
     (key,), (content,) = found.keys, found.kept
     assert key.startswith(f"aws/lambda/{UUID}/shardId-000000000000/20")
@@ -267,7 +267,7 @@ def test_every_shard_is_read_in_order_by_a_thread_of_its_own() -> None:
     assert all(numbers == sorted(numbers) for numbers in seen.values())
 
 
-def test_of_several_records_that_are_reported_as_failed_the_first_decides() -> None:
+def test_if_several_records_are_reported_as_failed_the_retry_begins_at_the_first() -> None:
     stream = Stream()
     numbers = [stream.put_data("a") for _ in range(4)]
     answer = {"batchItemFailures": [{"itemIdentifier": numbers[each]} for each in (3, 1)]}

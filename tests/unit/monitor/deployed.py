@@ -1,6 +1,7 @@
 """A deployed inference function, simulated in this process.
 
-Each version of the function has a model folder. The function's own code parses and answers.
+Each version of the function has a model folder. The code of the real function parses the requests
+and makes the answers.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Function:
     """A function with several versions.
 
     `versions` has the model folder of each version. `live` returns the version that the next call
-    of the alias reaches.
+    of the alias reaches. `spoil` may change an answer.
     """
 
     versions: dict[str, Path]

@@ -325,7 +325,9 @@ def test_gzip_members_are_joined(cuts: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("size", [*range(1, 30), 64])
-def test_a_member_may_end_anywhere_in_a_block(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gzip_member_may_end_anywhere_in_a_block(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "BLOCK", size)
     data = json.dumps(BODY).encode()
     both = gzip.compress(data[:50]) + gzip.compress(data[50:])

@@ -622,7 +622,7 @@ FAILING: list[Any] = [
 
 
 @pytest.mark.parametrize(("refuse", "answers", "always"), FAILING)
-def test_no_line_and_no_secret_is_written(
+def test_log_and_errors_contain_no_line_and_no_secret(
     *,
     load: Load,
     bulk: Bulk,

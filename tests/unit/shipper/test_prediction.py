@@ -101,7 +101,7 @@ NO_PREDICTIONS = {
 
 
 @pytest.mark.parametrize("line", NO_PREDICTIONS.values(), ids=NO_PREDICTIONS)
-def test_a_line_without_a_label_is_a_log(line: str) -> None:
+def test_a_line_without_a_label_gets_the_kind_log(line: str) -> None:
     source, counts = made(line)
     assert (source["@kind"], counts) == ("log", False)
     assert "hash" not in str(source.get("input"))
@@ -139,7 +139,7 @@ def test_a_line_without_traffic_counts_as_live(traffic: dict[str, str], counts: 
 
 @pytest.mark.parametrize("names", ["", MAP])
 def test_a_record_of_the_inference_function_is_not_changed(names: str) -> None:
-    line = json.dumps(OWN, separators=(", ", ":  "))  # only a copy of the text has these spaces
+    line = json.dumps(OWN, separators=(", ", ":  "))  # a newly written record has no such spaces
     payload = Payload("DATA_MESSAGE", "1", "group", "s", [event(line)])
     (found,) = documents(
         payload, named(names)._replace(record_groups=frozenset({"group"})), Counter(), now=0
