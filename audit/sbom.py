@@ -25,7 +25,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tools.errors import UserError
 from tools.root import ROOT
 
-# The replay function has no entry: its package is the shipper's, with another handler.
+# One entry for each package. Some packages have several functions, for example shipper and replay.
 PACKAGES: Final = {
     name: ROOT / "functions" / name
     for name in ("inference", "installer", "monitor", "reporter", "shipper")

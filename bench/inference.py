@@ -1,7 +1,6 @@
-"""Measures the inference function.
+"""Measures the speed, memory and size of the built inference function.
 
-Its predictions, in the built package, are compared with those of a transformers pipeline with the
-same weights.
+They are compared with those of a transformers pipeline with the same weights.
 """
 
 from __future__ import annotations
@@ -31,15 +30,16 @@ from tools.root import ROOT
 PACKAGE: Final = ROOT / ".aws-sam" / "build" / "InferenceFunction"
 TRAINING: Final = ROOT / ".venv-train"
 PIPELINE: Final = "transformers pipeline, the same weights"
-# Each of these words is a word piece of its own.
+# The tokenizer makes exactly one token of each of these words.
 WORDS: Final = (
     "the old man told his friends that the small boat had left before they came to the house"
     " on the hill and that he would wait"
 )
-SIZES: Final = (5, 12, 30, 128)  # word pieces, including the marks of start and end
+SIZES: Final = (5, 12, 30, 128)  # tokens, including the marks of start and end
 BATCH: Final = 32
 TARGET_SIZE: Final = 12
 
+# Takes the title and the number of steps of a measurement. The returned function counts one step.
 Start = Callable[[str, int], Callable[[], None]]
 
 
@@ -67,7 +67,7 @@ QUICK: Final = Rounds(2, 3, 2)
 
 
 class Predictor(NamedTuple):
-    """A process that predicts: its time to load in seconds, and the function that asks it."""
+    """A process that predicts: its time to load in seconds, and a function that sends it texts."""
 
     loaded: float
     ask: Callable[[str, list[str]], dict[str, Any]]
@@ -76,9 +76,14 @@ class Predictor(NamedTuple):
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
     """Measure the inference function on one thread.
 
-    Some rows are times: the time to load the model, to predict texts of several lengths, to answer
-    an invocation (with the model's time, and without it), and to predict a batch. The other rows
-    are the peak memory and the size of the package.
+    The rows are:
+
+    - the time to load the model
+    - the time to predict one text, for several lengths
+    - the time to answer an invocation, with the model's time and without it
+    - the time to predict a batch
+    - the peak memory
+    - the size of the package
     """
     with TemporaryDirectory() as folder, ExitStack() as stack:
         names = ["ours", *(["pipeline"] if rival else [])]
@@ -203,12 +208,10 @@ def _outside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
 
 
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
-    """Measure the time that a prediction takes for signature, novelty and surprisal.
+    """Measure how much time the outputs signature, novelty and surprisal add to a prediction.
 
-    They are outputs of the model file in addition to the logits, and describe the text for the
-    monitor.
-
-    Predictions alternate between the model file and a copy without these three outputs.
+    These three outputs of the model file describe the text for the monitor. Predictions alternate
+    between the model file and a copy without the three outputs.
     """
     shipped = onnx.load(PACKAGE / "model" / "model.onnx")
     tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))
@@ -252,7 +255,7 @@ def logits_only(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def text(tokens: int) -> str:
-    """Return a text of this many word pieces, including the marks of start and end."""
+    """Return a text of this many tokens, including the marks of start and end."""
     return " ".join(islice(cycle(WORDS.split()), tokens - 2))
 
 
@@ -290,7 +293,7 @@ def _ours() -> tuple[list[str], dict[str, str]]:
 def _pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Return the command and the environment variables of the rival's process.
 
-    It runs in the training environment, with the weights of the package's model file.
+    The process runs in the training environment, with the weights of the package's model file.
     """
     python = str(TRAINING / "bin" / "python")
     environment = {

@@ -1,4 +1,7 @@
-"""Measures contenders alternately, so that a disturbance of the machine affects all of them."""
+"""Measures contenders (the functions to compare) alternately.
+
+So a disturbance of the machine affects all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from statistics import median
 from typing import Final, NamedTuple
 
 SAMPLE_SECONDS: Final = 0.02  # a shorter call is repeated until a sample takes about this long
-WARM_UP: Final = 2
+WARM_UP: Final = 2  # samples that only determine the number of repetitions
 
-Contender = Callable[[], int]
+Contender = Callable[[], int]  # returns the number of documents that it processed
 
 
 class WrongCount(Exception):
@@ -20,7 +23,7 @@ class WrongCount(Exception):
 
 
 class Sample(NamedTuple):
-    """The processor time and the wall time of a call, in seconds, and the result of each call."""
+    """The mean processor time and wall time of a call, in seconds, and the result of each call."""
 
     cpu: float
     wall: float
@@ -31,9 +34,9 @@ Sampler = Callable[[int], Sample]  # the argument is the number of calls
 
 
 class Times(NamedTuple):
-    """The times of a call in seconds, with one time of each kind for each round.
+    """The mean time of a call in each round, in seconds.
 
-    `cpu` is processor time of the contender's process, and `wall` is wall time.
+    `cpu` has the processor times of the contender's process, and `wall` has the wall times.
     """
 
     cpu: list[float]
@@ -64,9 +67,9 @@ def interleaved(
 def in_turn(
     samplers: Mapping[str, Sampler], expected: int, rounds: int, tick: Callable[[], None]
 ) -> dict[str, Times]:
-    """Take one sample of each contender in each round, starting with another contender each time.
+    """Take one sample of each contender in each round.
 
-    Each call must return `expected`.
+    Each round begins with another contender. Each call must return `expected`.
     """
     repetitions = {
         name: _repetitions(name, sampler, expected) for name, sampler in samplers.items()

@@ -36,7 +36,7 @@ FOREIGN: Final = (
     403,
     {
         "message": "Forbidden: only programs and pages of this machine may send requests, "
-        "to 127.0.0.1 or localhost"
+        "to 127.0.0.1 or localhost only"
     },
 )
 NOT_FOUND: Final = (404, {"message": "Not Found"})

@@ -20,9 +20,12 @@ The mapping does what these pages say:
 - https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 - https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 
-These pages leave two questions open. Here, a retry of the rest of a batch counts as a retry of the
-whole batch: this is the stricter assumption. If the first record of a batch is reported as failed,
-it is not known whether Lambda splits the batch in two; `Policy.splits_at_first` chooses.
+These pages leave two questions open:
+
+- Does a retry of the rest of a batch count as a retry of the whole batch? Here it counts, which is
+  the stricter assumption.
+- If the first record of a batch is reported as failed, does Lambda split the batch in two?
+  `Policy.splits_at_first` chooses the answer.
 
 `policy()` reads the settings from template.yaml.
 
@@ -60,11 +63,17 @@ Keep = Callable[[str, bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings of an event source mapping, by their names in its API.
+    """The settings of an event source mapping, with their names in Lambda's API.
 
-    `window` is MaximumBatchingWindowInSeconds. `retries` is MaximumRetryAttempts and `age` is
-    MaximumRecordAgeInSeconds; both may be -1, which means no limit. `reports` is true if
-    FunctionResponseTypes has ReportBatchItemFailures. `pause` is in seconds.
+    - `batch_size`: BatchSize
+    - `window`: MaximumBatchingWindowInSeconds
+    - `retries`: MaximumRetryAttempts, or -1 for no limit
+    - `age`: MaximumRecordAgeInSeconds, or -1 for no limit
+    - `bisect`: BisectBatchOnFunctionError
+    - `reports`: true if FunctionResponseTypes has ReportBatchItemFailures
+
+    Two settings are not in the API: `splits_at_first` (see the top of this file), and `pause`, the
+    seconds before a retry.
     """
 
     batch_size: int = 100
@@ -278,7 +287,7 @@ def first_failed(answer: Any, batch: list[Record]) -> int:
 
 
 def record(data: str, sequence: str, shard: int, now: float) -> Record:
-    """Return a record in the form of a batch's event. `now` is in seconds since 1970."""
+    """Return a record as an event contains it. `now` is in seconds since 1970."""
     return {
         "kinesis": {
             "kinesisSchemaVersion": "1.0",

@@ -48,7 +48,8 @@ class Plot:
     """A plot of `kind` "bars" or "lines". A plot without series is empty.
 
     `ticks` are the labels of the vertical axis, from the bottom. `below` are the labels of the
-    horizontal axis, from the left. `usual` is the distance of a dashed line from the top, in units.
+    horizontal axis, from the left. If `usual` is not None, a dashed line marks the
+    usual value, `usual` units below the top.
     """
 
     title: str
@@ -141,7 +142,7 @@ def lines(
     """Return a plot of lines. A line is interrupted where its value is unknown.
 
     The vertical axis goes from `low` to `high`. If `high` is None, it goes to the highest value,
-    rounded up.
+    rounded up. A dashed line marks the value `usual`, unless it is None.
     """
     known = [value for each in values.values() for value in each if value is not None]
     if not known:

@@ -19,7 +19,8 @@ MORE: Final = 2  # so many more descriptors or threads still count as flat
 class Vitals(NamedTuple):
     """One sample: resident memory in MiB, open descriptors, threads, and the process id.
 
-    Lambda starts a new process after an invocation that took too long.
+    The process id changes if Lambda starts a new process, as it does after an invocation that took
+    too long.
     """
 
     memory: float
@@ -29,7 +30,7 @@ class Vitals(NamedTuple):
 
 
 def vitals(session: int) -> Vitals | None:
-    """Return a sample of the function whose emulator leads the session `session`.
+    """Return a sample of the function in the session `session`, which its emulator leads.
 
     The result is None while the function has no process.
     """

@@ -9,13 +9,14 @@ from inference.classifier import Classifier
 from tools.errors import UserError
 from training.sample import Sample
 
-SHOWN = 20
+SHOWN = 20  # the most texts in the lines
 
 
 def compared(new: Path, old: Path, sample: Sample) -> list[str]:
-    """Return lines that say which model is better, and which texts got another label.
+    """Return lines that name the texts with another label.
 
-    The rows to which the new folder was fitted are not counted. The interval is that of a
+    If the sample has labels, the lines also say which model is better. The rows to which the new
+    folder was fitted are not counted. The interval is that of a
     difference of paired proportions (Agresti, Categorical Data Analysis, 10.1.1). Raises
     `UserError` if the models have different labels.
     """

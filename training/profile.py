@@ -38,7 +38,7 @@ NUMBERS: Final = (
 )
 # The largest allowed difference between a golden score and the recorded score. Scores differ
 # because 8-bit kernels differ between CPUs, and CPUs without 8-bit instructions compute in 32 bits.
-# On the kind of CPU that made the profile, scores are equal. README.md shows these measurements.
+# On the kind of CPU that made the profile, scores are equal. training/README.md has the figures.
 TOLERANCE: Final = {"x86_64": 0.04, "aarch64": 0.06}
 
 

@@ -1,4 +1,4 @@
-"""Restores a checkpoint of transformers from the shipped ONNX file.
+"""Restores a checkpoint of transformers from the ONNX file of a model folder.
 
 The weights are the 8-bit numbers of the file, multiplied by their scales. `transformers.pipeline`
 can load the checkpoint. Run `python -m training.restored --out FOLDER`.

@@ -1,7 +1,7 @@
 """Computes the share of the monitor's windows in which other methods find drift.
 
-They are PSI (population stability index), the Kolmogorov-Smirnov test, and the default rule of
-Evidently as it is published.
+The other methods are PSI (population stability index), the Kolmogorov-Smirnov test (KS), and the
+published default rule of Evidently.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from scipy import stats
 from bench.monitor.rows import FIELDS
 from bench.monitor.traffic import Index, Table
 
-PSI: Final = 0.2
+PSI: Final = 0.2  # a larger PSI counts as drift
 EMPTY: Final = 1e-4  # an empty bin counts as this share
-KS: Final = 0.05
-# The rule is from Evidently's documentation, "Data drift algorithm". With up to 1,000 reference
-# rows, a column drifts if p < .05. The test is the Kolmogorov-Smirnov test for a column of numbers,
-# and the Z test for a column with two values. With more rows, a column drifts if the distance is at
-# least .1: for numbers the Wasserstein distance divided by the standard deviation, for two values
-# the Jensen-Shannon distance.
+KS: Final = 0.05  # a smaller p counts as drift
+# Evidently's rule, from its documentation "Data drift algorithm":
+# - With up to 1,000 reference rows, a column drifts if the p of a test is below .05. A column of
+#   numbers gets the Kolmogorov-Smirnov test, and a column with two values gets the Z test.
+# - With more rows, a column drifts if a distance is at least .1. A column of numbers gets the
+#   Wasserstein distance divided by the standard deviation. A column with two values gets the
+#   Jensen-Shannon distance.
 SMALL: Final = 1000
 DISTANCE: Final = 0.1
 HALF: Final = 0.5  # if this share of the columns drifts, Evidently reports "dataset drift"
@@ -35,7 +36,7 @@ COLUMNS: Final = (
 def verdicts(source: Table, reference: Index, windows: Index) -> dict[str, float]:
     """Return the share of windows in which each rival finds drift.
 
-    Shapes: `windows` (windows, rows), `reference` (rows).
+    `windows` has the shape (windows, rows of a window), and `reference` has the shape (rows,).
     """
     before = {name: source.numbers[reference, FIELDS.index(name) + 1] for name in COLUMNS}
     found = np.array([_of_window(source, before, reference, rows) for rows in windows])

@@ -14,8 +14,8 @@ from training.corpora import CorpusMissing, blimp, cola
 from training.corrupt import swap
 
 SEED: Final = 2027
-JUNK: Final = 2000
-BLIMP_PAIRS: Final = 20  # pairs of sentences from each of BLiMP's 67 paradigms
+JUNK: Final = 2000  # number of junk texts
+BLIMP_PAIRS: Final = 20  # pairs of sentences from each of BLiMP's 67 files (paradigms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def gum(data: Path) -> list[Sentence]:
 
 
 def plain(texts: list[str], genre: str) -> list[Sentence]:
-    """Return sentences without documents: each sentence is its own document."""
+    """Return a `Sentence` for each text. Each text counts as a document of its own."""
     return [Sentence(text, f"{genre}-{at}", genre) for at, text in enumerate(texts) if text.strip()]
 
 
@@ -90,7 +90,7 @@ def junk() -> list[Sentence]:
 
 
 def grammar(data: Path) -> list[Sentence]:
-    """Return both sentences of each pair in BLiMP. Raises `CorpusMissing`."""
+    """Return both sentences of `BLIMP_PAIRS` pairs per paradigm. Raises `CorpusMissing`."""
     return plain([example.sentence for example in blimp(data, BLIMP_PAIRS, SEED)], "blimp")
 
 

@@ -1,7 +1,7 @@
 """Makes traffic from rows of predictions, and makes the monitor's windows from this traffic.
 
 The sentences of a document follow each other in a burst. In some kinds of traffic, the genres
-change with the hour, or there is a drift.
+change with the hour. In others, there is a drift.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from monitor.summaries.windows import DAY, Tally, Windows
 Index = NDArray[np.int64]
 Chance = np.random.Generator
 
-SLOT_ROWS: Final = 200
-DAY_ROWS: Final = 96 * SLOT_ROWS  # a slot is a quarter of an hour
-MONDAY: Final = 4 * DAY  # 5 January 1970
+SLOT_ROWS: Final = 200  # rows in a slot, which is a quarter of an hour
+DAY_ROWS: Final = 96 * SLOT_ROWS
+MONDAY: Final = 4 * DAY  # the start of 5 January 1970, in seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """All sets of rows in one table, one set after the other.
 
-    `first` has the first row of each set, and `size` its number of rows.
+    - `columns` has the numbers of each row, and `codes` has their bins (`SCALES`).
+    - `label` and `flags` are as in `Rows`. Equal texts have the same number in `text`.
+    - `foreign` is true for a text in a script that is not usual for the model.
+    - `first` has the number of each set's first row, and `size` has each set's number of rows.
     """
 
     columns: NDArray[np.float64]  # shape (fields, rows)
@@ -49,13 +52,13 @@ class Table:
         return self.columns.T
 
     def all(self, name: str) -> Index:
-        """Return the rows of one set."""
+        """Return the numbers of the rows of one set."""
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
-        """Return for each of these `rows` of the set `of` the row of the changed sentence.
+        """Return the rows of the same sentences after a change.
 
-        `how` is the name of the change.
+        `rows` are rows of the set `of`, and `how` is the name of the change.
         """
         return rows - self.first[of] + self.first[f"{of} {how}"]
 
@@ -83,7 +86,7 @@ def table(sets: Mapping[str, Rows]) -> Table:
 
 
 def windows(source: Table, rows: Index, *, start: float = MONDAY, squares: bool = True) -> Windows:
-    """Return windows of rows as the monitor gets them from summaries.
+    """Return the windows that the monitor would make of these rows.
 
     `rows` has the shape (windows, rows of a window). The windows follow each other without a gap,
     with `DAY_ROWS` rows a day. `squares=False` leaves out the sums of squares, which only a
@@ -200,7 +203,7 @@ def halves(
 ) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
     """Divide documents into two halves that have no document in common.
 
-    Returns two functions. Each says which documents belong to one of the halves.
+    Returns a function for each half. It returns true for the documents of this half.
     """
 
     def one(documents: Index) -> NDArray[np.bool_]:
@@ -241,7 +244,8 @@ def steady(of: Pool) -> Callable[[int, Chance], Index]:
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     """Make traffic as `steady` does, but with genres that change with the hour.
 
-    Half of the genres are up to `1 + swing` times as frequent at noon, and the others at midnight.
+    At noon, half of the genres are `1 + swing` times as frequent as without the swing. At midnight,
+    the other half of the genres are.
     """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 
@@ -276,7 +280,7 @@ def by_night(
 
 
 def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
-    """Replace this share of each window by rows of `others`.
+    """Replace the `share` of each window by rows of `others`.
 
     `rows` has the shape (windows, size). No row of `others` occurs twice in a window, if there are
     enough of them.
@@ -293,9 +297,9 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
 def altered(
     source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance
 ) -> Index:
-    """Change this share of each window, in the way `how`.
+    """Choose the `share` of each window at random, and make the change `how` in the chosen rows.
 
-    `rows` has the shape (windows, size). Only rows of the set `of` are changed.
+    `rows` has the shape (windows, size). Chosen rows that are not in the set `of` do not change.
     """
     hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])

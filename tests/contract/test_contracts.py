@@ -98,7 +98,9 @@ def test_the_sample_records_are_valid(kind: str) -> None:
     ],
     ids=lambda part: ".".join(part) if isinstance(part, tuple) else "",
 )
-def test_the_schema_refuses_other_values(path: tuple[str, ...], value: object) -> None:
+def test_the_schema_refuses_a_record_with_a_wrong_value_or_field(
+    path: tuple[str, ...], value: object
+) -> None:
     record = copy.deepcopy(RECORDS["prediction"])
     place = record
     for step in path[:-1]:
@@ -107,7 +109,7 @@ def test_the_schema_refuses_other_values(path: tuple[str, ...], value: object) -
     assert not Draft202012Validator(SCHEMA).is_valid(record)
 
 
-def test_the_subscription_lists_every_kind_of_record(template: Template) -> None:
+def test_the_subscription_filter_passes_every_kind_of_record(template: Template) -> None:
     (_, pattern, _) = template.subscriptions[0]
     assert set(SCHEMA["properties"]["message"]["enum"]) == set(RECORDS)
     for record in (*RECORDS.values(), FEEDBACK):
@@ -165,7 +167,7 @@ def test_the_mixed_payload_holds_lines_of_every_kind() -> None:
     assert [source["@message"] for source in sources(found)] == lines
 
 
-def test_the_sample_payloads_are_what_the_script_writes(tmp_path: Path) -> None:
+def test_the_script_writes_the_sample_payloads(tmp_path: Path) -> None:
     for folder in ("shipper", "kinesis"):
         (tmp_path / folder).mkdir()
     for kind in RECORDS:
@@ -258,9 +260,9 @@ def test_an_older_record_lacks_only_fields_that_no_reader_needs() -> None:
         assert set(_names(newest)) - set(_names(record)) <= NEW_FIELDS
 
 
-def test_the_index_template_has_every_field_of_rescued() -> None:
+def test_the_index_template_has_every_field_that_a_rescue_adds() -> None:
     rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
-    # The group `twice` is not a field: it marks a field that occurs twice, and is stored in `name`.
+    # The group `twice` is not a field: the name of a field that occurs twice is stored in `name`.
     named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}
     assert set(rescue) == {"status", "type", *named}
 

@@ -46,7 +46,7 @@ def test_copies_are_identical(one: str, other: str) -> None:
 def test_used_memory_is_counted_in_percent_of_the_available_memory(module: object) -> None:
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     utilization = getattr(module, "memory_utilization")  # noqa: B009  for mypy
-    # of 100 MB, the percentage is the number of megabytes
+    # With 100 MB of memory, the percentage equals the number of used megabytes.
     assert utilization(100) == pytest.approx(int(peak) / 1024, rel=0.02)
     # Lambda's context gives the size of the memory as a text.
     assert utilization("400") == pytest.approx(utilization(100) / 4, rel=0.02)

@@ -86,7 +86,8 @@ def examples(content: dict[str, Any]) -> dict[str, Any]:
 def closed(part: Any) -> Any:
     """Return the same schemas, but without room for further fields.
 
-    In the document, clients must accept further fields. The function must not send any.
+    The document lets an answer have further fields, so that later versions can add some. But the
+    function must send only the documented fields.
     """
     if isinstance(part, list):
         return [closed(each) for each in part]
@@ -226,7 +227,7 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
     assert traffic["default"] == TRAFFIC[0]
 
 
-def test_pattern_and_function_agree_on_blank_characters() -> None:
+def test_the_documented_pattern_and_the_function_agree_on_blank_characters() -> None:
     pattern = re.compile(SCHEMAS["Sentence"]["pattern"])
     assert [
         each
@@ -451,7 +452,7 @@ def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle
         "accepted",
     ],
 )
-def test_an_answer_with_a_renamed_field_is_not_documented(
+def test_an_answer_with_a_renamed_field_does_not_fit_the_document(
     sample: Path, renamed: str, handle: Handle
 ) -> None:
     status, content_type, body = answered(handle, json.loads(sample.read_text()))

@@ -229,7 +229,7 @@ def test_a_gradual_rollout_is_no_failure(
     start_canary: Callable[..., Canary], deployed: Lambda
 ) -> None:
     canary = start_canary("7")
-    turns = iter("66766777" * PASSES)
+    turns = iter("66766777" * PASSES)  # the versions to which the alias points, one per request
     deployed.live = lambda: next(turns)
     seen = []
     for _ in range(8):
@@ -242,7 +242,7 @@ def test_a_gradual_rollout_is_no_failure(
 @pytest.mark.parametrize(
     ("live", "words"),
     [
-        ("9", "there is no such function, version or alias: deploy the stack again"),
+        ("9", "there is no such function, version or alias, so deploy the stack again"),
         ("8", "39 of 40 golden sentences have another label"),
     ],
 )
@@ -259,7 +259,7 @@ def test_a_wrong_version_at_the_alias_counts_as_a_failure(
 def test_a_message_names_the_last_scheduled_run_that_passed(
     start_canary: Callable[..., Canary], deployed: Lambda, running: Stack
 ) -> None:
-    """A run before a deployment tests another version than the live one."""
+    """The failed run before a deployment does not count: it asks a version that is not live."""
     deployed.live = lambda: "7"
     start_canary("7").run(SCHEDULED)
     found, _ = start_canary("8").run(BEFORE_TRAFFIC)

@@ -172,7 +172,7 @@ def keeps_its_own(url: str) -> None:
     ).raise_for_status()
     assert store.summaries(one.stream, 0, one.end) == []
     assert len(store.documents(Kind.BASELINE)) == 1
-    with pytest.raises(ServerProblem, match="map its role"):
+    with pytest.raises(ServerProblem, match="map the monitor's role"):
         Store(connection, "another", "a-stack").put_summaries([one])
     requests.delete(f"{url}/{own_index('a-stack')}", auth=ADMIN, timeout=60).raise_for_status()
 

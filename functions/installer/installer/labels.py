@@ -1,8 +1,10 @@
 """Give the labels of a model fixed colours, the same on every panel.
 
 All labels are sorted by name, and the place of a label in this order determines its colour. The
-local page and the report (report/) choose colours in the same way. If the installer is not given
-the labels, Kibana colours only the labels that a panel shows, also in the order of their names.
+local page and the report (report/) choose colours in the same way.
+
+Without the labels, the installer fixes no colours. Each panel then gives colours only to the labels
+that it shows, in the order of their names.
 """
 
 from __future__ import annotations

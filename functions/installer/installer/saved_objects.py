@@ -113,7 +113,7 @@ def _rendered(one: SavedObject, scope: Scope) -> SavedObject:
 
 
 def _linked(state: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return a visualization's state, whose links lead to the stack's own dashboards."""
+    """Return a visualization's state with links that lead to the stack's own dashboards."""
     text = state.get("params", {}).get("markdown")
     if text is None:
         return state

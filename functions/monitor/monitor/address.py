@@ -1,8 +1,8 @@
 """Reads the address of a server: `https://[NAME:PASSWORD@]HOST[:PORT][/PATH]`.
 
 The installer and the monitor have a copy of this file; a test checks that the copies are equal. No
-error message of this module quotes an address: if a password is escaped wrongly, this module cannot
-know where the password ends.
+error message of this module quotes an address, because an address may contain a password. Cutting
+out the password is not safe, because the end of a wrongly escaped password is not known.
 """
 
 from __future__ import annotations

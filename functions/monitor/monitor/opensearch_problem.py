@@ -10,7 +10,7 @@ from opensearchpy.exceptions import TransportError
 from monitor.printable import plain
 
 ROLE: Final = (
-    "map its role to the fine-grained role prediction-monitor-monitor"
+    "map the monitor's role to the fine-grained role prediction-monitor-monitor"
     " (the installer does this, with --monitor-role)"
 )
 BUSY: Final = frozenset({429, 502, 503, 504})

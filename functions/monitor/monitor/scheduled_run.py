@@ -55,10 +55,10 @@ class Run:
     - `slots` counts the slots that were read.
     - `words` counts the judged streams by their verdict from the comparison with the baseline.
     - `inaccurate` counts the streams with a version whose known accuracy is too low.
-    - `failed` counts the streams that could not be judged because of a defect, or whose baseline
-      cannot be read.
+    - `failed` counts the streams with a failure: a defect of the monitor prevented the judgement,
+      or the baseline cannot be read.
     - `problems` has a sentence for each problem.
-    - `defects` maps some of these sentences to exceptions: those about a defect of the monitor.
+    - `defects` maps each sentence about a defect of the monitor to the exception.
     """
 
     streams: int = 0
@@ -87,10 +87,10 @@ def run(
 
     `tell` logs a line. `sight` has the sources of the facts in messages.
 
-    The lines of a finding are logged once. To ensure this, the state of the stream is written
-    before its findings are logged. If another run wrote the state first, that run logs the
-    findings. If this run ends after it wrote the state and before it logged a line with a message,
-    the next run logs that line, with the same id of the message.
+    The lines of a finding are logged once. To ensure this, a run writes the state of the stream,
+    and then logs the findings. If another run wrote the state first, only the other run logs the
+    findings. If a run is stopped between the two steps, the next run logs the lines that have a
+    message. The id of such a message stays the same.
 
     Raises `ServerProblem` if OpenSearch fails.
     """
@@ -145,7 +145,7 @@ def run(
             report.defects[report.problems[-1]] = problem
             report.failed += 1
             if before and known.get("untold"):
-                with suppress(Conflict):  # another run logged them too
+                with suppress(Conflict):  # another run logged the lines too
                     store.put_state(stream, known | {"untold": []}, before.version)
             continue
         written = [line for found, message in told for line in lines(found, choice, message)]
@@ -212,7 +212,7 @@ def _tell(
     for line in written:
         tell(line)
     if untold:
-        with suppress(Conflict):  # another run logged them too
+        with suppress(Conflict):  # another run logged the lines too
             store.put_state(stream, content | {"untold": []}, version)
 
 
@@ -240,7 +240,9 @@ def fill(
 
 
 def in_use(store: Store, stream: Stream) -> Accepted | None:
-    """Return the baseline that the last decision names, or None if there is no decision.
+    """Return the baseline that the monitor uses, or None if none was accepted.
+
+    The last stored decision names this baseline.
 
     Raises `BaselineUnreadable` and `ServerProblem`.
     """

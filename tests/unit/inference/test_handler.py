@@ -447,7 +447,7 @@ def test_a_folder_without_golden_sentences_is_described_without_them(
     assert answer == {"card": CARD, "digest": CARD["version"]}
 
 
-def test_only_a_direct_canary_gets_tokens_and_signature(
+def test_only_a_direct_canary_request_gets_tokens_and_signature(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = load(LOG_TEXT="false").handler
@@ -484,7 +484,7 @@ def test_an_odd_event_is_refused_without_an_exception(
 
 
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_the_answer_to_a_failure_of_the_model_quotes_nothing(
+def test_after_a_failure_of_the_model_neither_answer_nor_log_quotes_the_sentence(
     wrap: Callable[[Any], Any],
     load: Load,
     monkeypatch: pytest.MonkeyPatch,

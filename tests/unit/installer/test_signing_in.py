@@ -104,7 +104,7 @@ def test_a_login_in_one_address_is_sent_with_every_request_and_is_never_shown(
     assert "w%C3" not in output
 
 
-def test_dashboards_with_a_sign_in_page_is_left_out_and_gets_a_file_to_import(
+def test_if_dashboards_has_a_sign_in_page_saved_objects_are_left_out_and_can_be_exported(
     domain: Domain, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = "https://prod.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=x"

@@ -159,7 +159,7 @@ def test_codedeploy_gets_a_failure_if_the_run_raises(
     [
         (
             Answer(b'{"Message":"gone"}', status=404, error="ResourceNotFoundException"),
-            "there is no such function, version or alias: deploy the stack again",
+            "there is no such function, version or alias, so deploy the stack again",
         ),
         (
             Answer(b"{}", status=403, error="AccessDeniedException"),
@@ -167,7 +167,7 @@ def test_codedeploy_gets_a_failure_if_the_run_raises(
         ),
         (
             Answer(b"{}", status=429, error="TooManyRequestsException"),
-            "it is throttled: raise its concurrency",
+            "it is throttled, so raise its concurrency",
         ),
         (
             Answer(b'{"errorType": "Sandbox.Timedout"}', function_error="Unhandled"),
@@ -250,12 +250,12 @@ def yours(name: str, event: Any) -> Answer:
             ['{"event": {"body": "hello"}, "expect": {"scores.0.score": 0.8, "scores.7": "x"}}'],
             "question 1: scores.0.score is 0.91 instead of 0.8, and 1 more",
         ),
-        (["{}"], "line 1 is not a question: write each in one line, such as"),
+        (["{}"], "line 1 is not a question: write each question in one line, such as"),
         ([""], "the file has 0 questions, but 1 to 100 are valid"),
         (None, "the package contains no questions: build it with make build CANARY=file"),
     ],
 )
-def test_a_function_of_your_own_is_asked_its_questions(
+def test_a_function_of_your_own_is_asked_the_questions_of_the_file(
     lines: list[str] | None,
     words: str,
     start: Any,

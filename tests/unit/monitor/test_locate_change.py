@@ -1,4 +1,4 @@
-"""Tests that the part of the traffic with most of a change is found, such as a new version."""
+"""Tests the search for the part of the traffic (such as a new version) with most of a change."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_part_of_the_traffic_with_most_of_the_change_is_named(
         ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field does not have the value 1
     ],
 )
-def test_a_field_that_is_no_keyword_splits_the_change_too(
+def test_a_field_that_is_no_keyword_can_name_a_part_of_the_traffic(
     bucket: dict[str, Any], value: str
 ) -> None:
     asked: list[Any] = []
@@ -133,10 +133,10 @@ def test_a_field_that_is_no_keyword_splits_the_change_too(
     [
         ({"result": "pass", "asked": 64}, Canary(passed=True, at=900)),
         ({"result": "fail", "asked": 64}, Canary(passed=False, at=900)),
-        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # no answer to compare
+        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # it got no answers
     ],
 )
-def test_a_canary_result_without_a_number_of_answers_compared_none(
+def test_a_canary_result_without_the_field_asked_is_marked_as_not_compared(
     result: dict[str, Any], expected: Canary
 ) -> None:
     def search(body: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Test the command replay, which ships dead letters into the index."""
+"""Tests the command replay, which ships dead letters into the index."""
 
 from __future__ import annotations
 

@@ -102,7 +102,9 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "sample.txt", LABELS)
 
 
-def test_the_warning_about_a_small_sample_states_what_it_can_show(tmp_path: Path) -> None:
+def test_the_warning_about_a_small_sample_states_the_smallest_shift_and_the_interval(
+    tmp_path: Path,
+) -> None:
     said = cost(read(write(tmp_path / "sample.csv"), LABELS))
     assert said is not None
     assert "the monitor finds a shift of 0.53 standard deviations" in said

@@ -1,4 +1,4 @@
-"""Computes the smallest drift that the chart of means would detect."""
+"""Computes the smallest drift that the chart of means (Hotelling's T² test) would detect."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ SECONDS: Final = 30  # the longest wait for an answer; the stack's own function 
 LONGEST: Final = 100  # a name in an answer is cut after so many characters
 REFUSED: Final = {
     "ResourceNotFoundException": (
-        "there is no such function, version or alias: deploy the stack again"
+        "there is no such function, version or alias, so deploy the stack again"
     ),
-    "AccessDeniedException": "the canary's role may not invoke it: deploy the stack again",
-    "TooManyRequestsException": "it is throttled: raise its concurrency",
+    "AccessDeniedException": "the canary's role may not invoke it, so deploy the stack again",
+    "TooManyRequestsException": "it is throttled, so raise its concurrency",
 }
 
 

@@ -16,7 +16,9 @@ from monitor.canary.judge_answers import LONGEST
 PLACE: Final = Path(__file__).parents[1] / "questions.jsonl"
 TOLERANCE: Final = 0.04  # a number with a decimal point may differ by this amount
 MOST: Final = 100  # questions in a file
-FORM: Final = 'each in one line, such as {"event": {...}, "expect": {"prediction.label": "spam"}}'
+FORM: Final = (
+    'each question in one line, such as {"event": {...}, "expect": {"prediction.label": "spam"}}'
+)
 
 
 class QuestionsUnreadable(ValueError):

@@ -78,10 +78,10 @@ def announce(
 
 
 def _not_comparable(finding: Finding, accepted: Accepted) -> bool:
-    """Return whether a finding refers to a baseline that is not comparable.
+    """Return whether the accepted baseline cannot judge the window of a finding.
 
-    A baseline is not comparable with a weekday that it does not have. A provisional baseline is not
-    comparable with another version.
+    A baseline cannot judge a weekday that it lacks. A baseline that is too small for notices cannot
+    judge another version of the model.
     """
     odd = other_weekdays(accepted.baseline, finding.window.start)
     if finding.reference is Reference.VERSION:

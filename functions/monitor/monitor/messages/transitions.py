@@ -87,8 +87,8 @@ class Episode:
 
     The open notice:
     - `told` has its signals, and is empty if no notice is open.
-    - `since` is its beginning, and `baseline` the number of its baseline.
-    - `held` says that its message was silenced, so that people do not know of it.
+    - `since` is the beginning of the notice, and `baseline` is the number of its baseline.
+    - `held` says that the message about the notice was silenced, so people do not know the notice.
 
     The last windows:
     - `begun` is the start of the first unusual window after the last usual window.
@@ -100,10 +100,12 @@ class Episode:
     - `odd` counts the unusual ones in a row, and `odd_since` is the start of the first of them.
     - `weekday` is the number of the baseline about whose missing weekday people got a message.
 
-    - `stale` says that the last message was about a day without a full window.
-    - `digest` is the week, counted from 1970, of the last weekly digest.
-    - `versions` maps a version to the results of its comparisons with another version, if the last
-      of them is at most a day old.
+    Other messages and results:
+    - `stale` says that people got a message about a day without a full window, and no full window
+      has come since.
+    - `digest` is the week of the last weekly digest, counted from 1970.
+    - `versions` maps each version that was compared in the last day to the results of its
+      comparisons.
 
     Times are in seconds since 1970.
     """
@@ -164,11 +166,13 @@ def advance(
 ) -> tuple[Episode, Transition | None]:
     """Return the episode after a finding, and the transition that the finding makes, or None.
 
-    `in_a_row` is the number of consecutive windows that it takes to begin a notice, to add a signal
-    to it, and to end it. `odd` says that the baseline cannot judge the window, for example because
-    it lacks the weekday. While messages are `silenced`, a notice can begin. Its transition is made
-    again after the silence, so that people learn of it. Two kinds of findings change nothing:
-    comparisons with a profile, and windows with too few predictions.
+    A notice begins or ends, or another signal is added to it, only after `in_a_row` windows in a
+    row. `odd` says that the baseline cannot judge the window, for example because the baseline
+    lacks the weekday.
+
+    A notice can begin while messages are `silenced`. After the silence, the same transition is made
+    again, so that people get a message. Two kinds of findings change nothing: comparisons with a
+    profile, and windows with too few predictions.
     """
     if finding.reference is Reference.VERSION:
         if odd:
