@@ -447,7 +447,7 @@ def accept_week(store: Store, story: Story) -> None:
 
 
 def of(story: Story, part: Summary) -> Summary:
-    """Return the summary as one of the story's stream, with the profile of the shipped model."""
+    """Return the summary with the story's stream and version, and the shipped model's profile."""
     profile = SHIPPED.card["profile"]
     return replace(part, stream=story.stream, profile=profile, version=story.model)
 
@@ -507,7 +507,7 @@ def mails(playground: Playground) -> dict[str, list[dict[str, Any]]]:
         first = mail["Message"].splitlines()[0]
         (name,) = [n for n in found if f"{BY_NAME[n].stream.log_group} " in first]
         found[name].append(mail)
-    if folder := os.environ.get("WRITE_MESSAGES"):  # this made the files in events/messages
+    if folder := os.environ.get("WRITE_MESSAGES"):  # writes the files of events/messages
         for name, several in found.items():
             text = several[0]["Message"] if several else "none\n"
             Path(folder, f"{name}.txt").write_text(text, encoding="utf-8")

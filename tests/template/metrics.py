@@ -26,7 +26,7 @@ def alarms(resources: Resources) -> dict[str, Resource]:
 
 
 def watched(alarm: Resource) -> list[Metric]:
-    """Return the metrics of an alarm, which has a metric, an expression or a query."""
+    """Return the metrics of an alarm. An alarm has a metric, an expression or a query."""
     if "Metrics" not in alarm:
         return [_metric(alarm)]
     found = []

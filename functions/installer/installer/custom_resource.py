@@ -8,8 +8,9 @@ creation, update and deletion. Addresses, secrets and roles come from environmen
 causes an update. An event is refused without an answer if it comes from another stack, or if its
 answer would go to an address outside AWS.
 
-The attribute `OpenSearchUrl` is the domain's address; a resource that refers to it is created only
-after template and roles. Each dashboard and saved search has a link, such as `PredictionsUrl`.
+The attribute `OpenSearchUrl` is the domain's address. CloudFormation creates a resource that refers
+to this attribute only after index template and roles are installed. The other attributes are links
+to dashboards and saved searches, such as `PredictionsUrl`.
 """
 
 from __future__ import annotations

@@ -33,9 +33,10 @@ PAGES: Final = (("dashboard", "dashboards", ""), ("search", "discover", "Discove
 def place(
     opensearch: Address | None, dashboards: Address | None, base_path: str | None
 ) -> Address | None:
-    """Return the address of Dashboards: `dashboards`, or the host of an Amazon domain.
+    """Return the address of Dashboards, with its base path.
 
-    Returns None if no address is given and the domain is not Amazon's.
+    If `dashboards` is not given, Dashboards is on the host of an Amazon domain. Returns None if the
+    domain is not Amazon's.
     """
     if dashboards:
         return _below(dashboards, base_path or "")

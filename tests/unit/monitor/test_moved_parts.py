@@ -1,4 +1,7 @@
-"""Tests that each part of a signal is described by a number that people know."""
+"""Tests that a message describes each part of a signal by a number that people know.
+
+A signal is a tested property of a window, such as the labels. Its parts are, for instance, labels.
+"""
 
 from __future__ import annotations
 

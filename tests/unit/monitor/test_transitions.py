@@ -1,4 +1,7 @@
-"""Tests that each transition of a stream is found once, for any order of verdicts."""
+"""Tests that each transition of a stream is found once, for any order of verdicts.
+
+A transition, such as the beginning of a notice, causes a message.
+"""
 
 from __future__ import annotations
 
