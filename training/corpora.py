@@ -1,4 +1,4 @@
-"""Reads the public corpora as lists of sentences, and sets aside some to measure the model."""
+"""Reads the public corpora, and sets aside some of their sentences to measure the model."""
 
 from __future__ import annotations
 
@@ -107,8 +107,11 @@ def blimp(folder: Path, pairs_per_paradigm: int, seed: int) -> list[Example]:
 class Split:
     """CoLA in four parts.
 
-    `train` is for training, and `selection` for the choice between epochs. `aside` is for the
-    temperature, the signature and the profile. `dev` is for the final figures only.
+    - `train` is for training.
+    - `selection` is for the choice between epochs.
+    - `aside` is for the temperature (which calibrates the scores), the signature (eight numbers
+      that describe the content) and the profile (statistics of unseen texts).
+    - `dev` is for the final figures only.
     """
 
     train: list[Example]

@@ -33,8 +33,8 @@ class Row:
 class Sample:
     """A sample in two parts.
 
-    The projection, the temperature and the surprisal table are fitted to `fit`. `rest` gives the
-    profile and all figures.
+    The projection (for signatures), the temperature (for scores) and the surprisal table are fitted
+    to the part `fit`. The profile and all figures are computed from the part `rest`.
     """
 
     name: str
@@ -58,9 +58,11 @@ def read(
     """Read a sample with one text per row.
 
     The file's suffix says its format: CSV or TSV with a header, JSON lines, or plain text. `text`
-    and `label` name the columns. By default, columns with usual names are taken. Rows without text
-    are left out, and so are repeated texts: a text in both parts would make the profile too similar
-    to the fitted texts. Raises `UserError` if the file cannot be used.
+    and `label` name the columns. By default, columns with usual names are taken.
+
+    Rows without text are left out. Repeated texts are left out too. Otherwise both parts might have
+    the same text, and the profile would be too similar to the fitted texts. Raises `UserError` if
+    the file cannot be used.
     """
     records = list(_records(path))
     if not records:
@@ -93,7 +95,7 @@ def read(
     if len(rows) < LEAST:
         raise UserError(
             f"{path} has {len(rows)} different texts: give at least {LEAST}, "
-            f"better {ENOUGH} or more."
+            f"better more than {ENOUGH}."
         )
     return split(path.name, list(rows.values()))
 
@@ -117,11 +119,13 @@ def split(name: str, rows: list[Row]) -> Sample:
 def cost(sample: Sample) -> str | None:
     """Return a warning about a small sample, or None for more than 1,500 rows.
 
-    The warning states two figures. The first is the shift d, in standard deviations, that is found
-    half of the time when a window of n rows is compared with a profile of m rows. It is computed
-    from Hotelling's T² with 15 signals: the mean is 15 + d² / (1/n + 1/m), and 41.6 is the quantile
-    for one false window in 4,000. The second figure is the interval of an accuracy of .8, by the
-    normal approximation.
+    The warning states two figures:
+
+    - The shift d, in standard deviations, that the monitor finds half of the time when it compares
+      a window of n = 200 rows with a profile of m rows. Hotelling's T² with 15 signals has the mean
+      15 + d² / (1/n + 1/m). The shift is found half of the time if this mean is 41.6, the quantile
+      for one false window in 4,000. A sample of 5,000 rows gives a profile of m = 3,000 rows.
+    - The half width of the 95 % interval of an accuracy of .8, by the normal approximation.
     """
     count, profile = len(sample.rows), len(sample.rest)
     if count > ENOUGH:

@@ -1,4 +1,7 @@
-"""Tests of the sample messages in events/messages. Each story of the integration tests has one."""
+"""Tests of the sample messages in events/messages.
+
+There is a sample for each story of tests/integration/test_stories.py.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def test_every_story_has_its_sample() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_sample_begins_with_what_to_do(name: str) -> None:
+def test_the_second_line_of_a_sample_says_what_to_do(name: str) -> None:
     story, text = BY_NAME[name], SAMPLES[name]
     said = text.removesuffix("\n").split("\n")
     assert len(said) <= LINES

@@ -19,6 +19,8 @@ from tests.deploy.wiring import (
     role_name,
 )
 
+# The resources that a deletion of the stack keeps: in the template, their deletion policy is
+# `RetainExceptOnCreate`.
 KEPT: Final = {
     "DeadLetterBucket",
     "Domain",
@@ -74,7 +76,7 @@ def unchanged(stack: Stack, report: Report, *, parameters: dict[str, str]) -> No
     stack.deploy(**parameters)
     report.equal(f"changes in {', '.join(before)}", _differing(before, _state(stack)), [])
     report.leave_out(
-        "that sam deploy finds nothing to do",
+        "that sam deploy reports an empty change set",
         "fakecloud puts every resource into the change set",
     )
 
@@ -129,7 +131,7 @@ def without_inference(stack: Stack, report: Report, *, parameters: dict[str, str
     after = stack.resources()
     gone = sorted(set(before) - set(after))
     report.equal(
-        "deleted resources that are not the classifier's",
+        "deleted resources that do not belong to the classifier",
         [name for name in gone if name not in wanted and not name.startswith(MADE_BY_SAM)],
         [],
     )
@@ -164,7 +166,7 @@ def new_version(stack: Stack, report: Report) -> None:
 
 
 def deleted(stack: Stack, report: Report) -> None:
-    """Check that a deletion keeps only the resources with data, and the key of this data."""
+    """Check that a deletion keeps the resources in `KEPT`, and deletes all others."""
     ids, kinds = stack.resources(), stack.kinds()
     probed = sorted(name for name in ids if kinds[name] in PROBES)
     report.equal(

@@ -26,6 +26,7 @@ from tests.unit.installer.domain import Domain, Reply, Request, listening
 from tools.ports import free_port
 from tools.root import ROOT
 
+# Links to dashboards and searches that the former version did not have.
 NEW_LINKS = {
     "DriftUrl",
     *(
@@ -41,6 +42,7 @@ NEW_LINKS = {
 OBJECTS = {
     ("global", path.parent.name, path.stem) for path in (ROOT / "kibana" / "saved").glob("*/*.json")
 }
+# The parts that a former version of the installer made.
 FORMER = json.loads((ROOT / "tests/unit/installer/former.json").read_text(encoding="utf-8"))
 REPLAY = "arn:aws:iam::123456789012:role/replay"
 TEMPLATE = "/_index_template/prediction-monitor"
@@ -265,7 +267,7 @@ def test_an_upgrade_keeps_the_parts_of_the_former_version(
     assert (answer.status, answer.reason) == ("SUCCESS", "everything is installed")
     links = {name: link.replace(front, "") for name, link in answer.data.items()}
     former = dict(FORMER["links"])
-    # The link to this dashboard shows 24 hours. In the former version, it showed 15 minutes.
+    # This link showed 15 minutes in the former version, and shows 24 hours now.
     former["PredictionsUrl"] = former["PredictionsUrl"].replace("now-15m", "now-24h")
     assert links.keys() - former.keys() == NEW_LINKS
     assert links.items() >= former.items()
@@ -317,7 +319,7 @@ def balanced(plain: str) -> Iterator[str]:
     put(dict.fromkeys(AWARE))
 
 
-def test_a_domain_with_standby_takes_the_template_and_the_next_days_index(
+def test_a_domain_with_standby_accepts_the_template_and_the_next_days_index(
     balanced: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     former = FORMER["templates"]["prediction-monitor"]

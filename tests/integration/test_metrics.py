@@ -191,7 +191,7 @@ def test_every_written_metric_is_used_or_documented(emitted: set[Written]) -> No
         ("PredictionFailures", "Count"),
     ],
 )
-def test_a_metric_has_the_unit_of_its_threshold(
+def test_a_metric_is_written_in_the_unit_that_its_alarm_assumes(
     name: str, unit: str, emitted: set[Written]
 ) -> None:
     assert {each.unit for each in emitted if each.name == name} == {unit}

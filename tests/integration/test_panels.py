@@ -439,7 +439,8 @@ def novelty_of(docs: list[Doc]) -> float:
 class StrangestText:
     """The highest novelty of a text, and the other fields from any document with this text.
 
-    The panel takes these fields from the newest document of an index, but there are two indices.
+    The panel takes these fields from the newest document of an index. There are two indices, so the
+    fields may come from either of two documents.
     """
 
     def check(self, docs: list[Doc], found: Values) -> None:
@@ -530,7 +531,7 @@ EXPECTED: dict[
 @pytest.mark.parametrize(
     "panel", [one for one in ASKED if one.type == "visualization"], ids=lambda one: one.id
 )
-def test_a_panel_shows_the_same_figures_as_a_second_count(
+def test_a_panel_shows_the_figures_that_plain_python_computes(
     panel: SavedObject, running: Stack, sent: Sent
 ) -> None:
     wanted, keys, value = EXPECTED[panel.id.removeprefix("prediction-monitor-")]
@@ -658,8 +659,8 @@ def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> No
     span = (noon - timedelta(minutes=5), noon + timedelta(minutes=5))
     url = f"{running.opensearch_url}/cwl-*2002.06.16"
     requests.post(f"{url}/_refresh", timeout=30).raise_for_status()
-    # The panel of failures is left out: only one of its filters has this condition, so its total
-    # also counts other documents.
+    # The panel of failures does not have this condition for all of its documents, so it is not
+    # among these panels.
     asked = [
         one for one in ASKED if "@kind:prediction" in str(one.attributes["kibanaSavedObjectMeta"])
     ]
@@ -682,7 +683,7 @@ def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> No
     requests.delete(url, timeout=30).raise_for_status()
 
 
-def test_predictions_of_the_same_millisecond_are_listed_in_their_order(running: Stack) -> None:
+def test_predictions_of_the_same_millisecond_are_listed_from_last_to_first(running: Stack) -> None:
     noon = datetime(2002, 6, 17, 12, tzinfo=UTC)
     records = [RECORDS["prediction"] | {"text": f"sentence {number}"} for number in range(50)]
     events = [log_event(json.dumps(record), int(noon.timestamp() * 1000)) for record in records]
@@ -697,7 +698,9 @@ def test_predictions_of_the_same_millisecond_are_listed_in_their_order(running: 
     ]
 
 
-def test_the_terminal_shows_the_same_counts(running: Stack, sent: Sent) -> None:
+def test_the_terminal_shows_the_right_counts_of_labels_and_flags(
+    running: Stack, sent: Sent
+) -> None:
     page = Console(width=80, file=io.StringIO())
     page.print(panels(running.answer, SPAN[1]))
     assert isinstance(page.file, io.StringIO)

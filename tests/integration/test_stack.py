@@ -197,9 +197,9 @@ def test_a_function_has_a_log_file(running: Stack) -> None:
 @pytest.mark.parametrize("origin", ["https://page.example", "null", "http://127.0.0.1:1"])
 @pytest.mark.parametrize("path", ["predict", "_close"])
 def test_a_page_of_another_origin_is_refused(running: Stack, path: str, origin: str) -> None:
-    """A page of any origin can submit a form with POST, and the browser does not ask the server.
+    """A page of any origin can send a form with POST: browsers do not ask the server first.
 
-    If it were accepted, such a request could close an index, or cause predictions that cost money.
+    If such a request were accepted, it could close an index, or cause predictions that cost money.
     """
     index = f"{running.opensearch_url}/cwl-2026.01.03"
     requests.put(index, timeout=30).raise_for_status()
@@ -247,7 +247,9 @@ def test_the_index_template_applies_to_every_index(running: Stack) -> None:
         assert properties["input"]["properties"]["script"]["type"] == "keyword"
 
 
-def test_a_payload_that_fails_is_tried_three_times_and_kept(running: Stack) -> None:
+def test_a_payload_that_fails_is_tried_three_times_and_becomes_a_dead_letter(
+    running: Stack,
+) -> None:
     event, before, begin = {"awslogs": {"data": "%%%"}}, set(running.dead_letters), time.monotonic()
     with pytest.raises(FunctionFailed, match="PayloadInvalid"):
         running.subscription.ship(event)
@@ -287,7 +289,7 @@ def test_labels_are_counted_for_live_traffic_only(running: Stack) -> None:
     assert counted(running) == before + 1
 
 
-def test_a_field_whose_first_value_is_an_integer_keeps_fractions(running: Stack) -> None:
+def test_a_field_with_an_integer_as_its_first_value_keeps_later_fractions(running: Stack) -> None:
     index = f"{running.opensearch_url}/cwl-2026.01.02"
     for value in (1, 0.5):
         document = {"other": {"score": value}, "prediction": {"probability": {"third": value}}}

@@ -1,6 +1,6 @@
-"""Tests that each line is in the index exactly once in the end, whatever the server does.
+"""Tests that each line is finally in the index exactly once, whatever the server does.
 
-The counts in the metrics must be right, too.
+The tests also check the counts in the metrics.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server closed all their connections before it read the requests."""
+        """Return whether the server closed the connection before it read each of these requests."""
         return world.untold == 0 and self.count == world.closed
 
 
@@ -466,8 +466,8 @@ def complete(case: Case, world: World, way: Way) -> None:
         elif source.get("@rescued", {}).keys() == {"type"} and (
             way.unanswered.count or case.behaviour.troubled
         ):
-            # A request with only this document failed or was not answered in time. Then the server
-            # accepted the document without its fields. There was no answer, so there is no status.
+            # A request with only this document got no answer, so `@rescued` has no status. Then the
+            # server accepted the document without its fields.
             way.seen["unanswered alone"] += 1
         elif identifier in world.failed_alone and "@rescued" in source:
             # The server was unable to process a request with only this document, and then accepted
@@ -475,8 +475,8 @@ def complete(case: Case, world: World, way: Way) -> None:
             assert source["@rescued"]["status"] == str(UNAVAILABLE)
             way.seen["unavailable alone"] += 1
         elif case.behaviour.limit < 10_000_000 and "@rescued" in source:
-            # A smaller document was too large even in a request of its own. So this document was
-            # never sent with its fields.
+            # The server refused a smaller document as too large, even in a request of its own. So
+            # the shipper did not try this larger document with its fields.
             assert source["@rescued"]["status"] == "413"
         else:
             assert ("marker" in fields) == event.line.marked

@@ -31,7 +31,7 @@ def listed(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("stack", [["--stack", "monitor"], []], ids=["a stack", "no stack"])
-def test_the_files_are_what_an_installation_sends(
+def test_the_rendered_files_equal_the_requests_of_an_installation(
     stack: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):

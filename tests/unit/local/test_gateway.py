@@ -140,7 +140,7 @@ def test_the_answer_of_a_function_becomes_an_http_response(
     ]
 
 
-def test_other_headers_of_a_function_are_kept() -> None:
+def test_a_header_of_the_functions_answer_is_kept() -> None:
     assert (
         http_answer({"statusCode": 429, "headers": {"retry-after": "1"}})[1]["retry-after"] == "1"
     )
@@ -306,7 +306,7 @@ def test_the_body_of_an_answer_does_not_wait_until_the_client_has_confirmed_the_
     assert min(seconds[2:]) < 0.03
 
 
-def test_a_body_in_base64_arrives_whole(connection: HTTPConnection) -> None:
+def test_a_body_of_bytes_reaches_the_function_whole_in_base64(connection: HTTPConnection) -> None:
     body = bytes(range(256))
     connection.request("POST", "/predict", body)
     assert json.loads(connection.getresponse().read())["length"] == len(base64.b64encode(body))
@@ -343,7 +343,7 @@ OURS = "127.0.0.1:3000"
             403,
             id="a foreign name that resolves to this machine",
         ),
-        pytest.param({"Host": "page.example"}, 403, id="the same without an origin"),
+        pytest.param({"Host": "page.example"}, 403, id="a foreign name, without an origin"),
         pytest.param(
             {"Host": "127.0.0.1.page.example"}, 403, id="a foreign name that begins like ours"
         ),

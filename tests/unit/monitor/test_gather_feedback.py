@@ -21,7 +21,10 @@ MOMENT = "2026-11-18T00:00:00Z"
 
 
 class Server:
-    """A store and a connection in memory. `lines` has the ids of feedback by start of the slot."""
+    """A store and a connection in memory.
+
+    `lines` maps the start of each slot to the prediction ids that the slot's feedback names.
+    """
 
     def __init__(self) -> None:
         self.lines: dict[int, list[str]] = {}

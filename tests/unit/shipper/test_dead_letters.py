@@ -1,6 +1,7 @@
 """Tests which dead letters are found and replayed, and what the bucket contains afterwards.
 
-A dead letter is an object in S3 with the payload of a failed invocation. moto imitates S3.
+A dead letter is an object in S3 with the payload of a failed invocation. A letter that can never be
+read is set aside: it is moved below `poison/`. moto imitates S3.
 """
 
 from __future__ import annotations
@@ -464,7 +465,10 @@ def test_if_the_bucket_fails_the_letter_waits_and_its_delivered_lines_are_counte
     delivered: int,
     reason: str,
 ) -> None:
-    """If delivered lines did not count, each replay would send them again at full speed."""
+    """Delivered lines count towards the rate.
+
+    Otherwise each replay would send the lines of these letters again at full speed.
+    """
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
 
     def fail(**_: Any) -> Any:

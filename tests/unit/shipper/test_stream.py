@@ -1,4 +1,8 @@
-"""Tests batches of a Kinesis stream: their requests, and the record that is reported to Lambda."""
+"""Tests how the shipper ships a batch of a Kinesis stream.
+
+If a record of the batch is not delivered, the first such record is reported to Lambda, which then
+repeats the batch from this record.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,10 @@ def batch(*records: str) -> dict[str, Any]:
 
 
 class Shipped:
-    """The result of shipping a batch: the places of reported records in the batch, and attempts."""
+    """The result of shipping a batch.
+
+    `reported` has the positions of the reported records in the batch.
+    """
 
     def __init__(
         self,
@@ -246,7 +253,7 @@ def test_if_no_time_is_left_nothing_is_sent_and_the_first_record_is_reported(
     assert bulk.requests == []
 
 
-def test_if_the_time_ends_between_two_records_the_second_one_is_reported(
+def test_if_the_time_ends_between_two_records_the_later_record_is_reported(
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -335,7 +342,10 @@ def test_all_records_but_the_unreadable_one_are_delivered(
 def test_a_batch_that_lambda_gave_up_on_is_kept_until_its_lines_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """One record of this batch can never be read. The batch is set aside, but only afterwards."""
+    """One record of this batch can never be read, which `PayloadInvalid` reports.
+
+    The batch is then set aside. This must not happen before the other lines are delivered.
+    """
     event = batch(BAD, data("1"), data("2"))
     bulk.refuse = {"2": FORBIDDEN}
     assert ship_kept(event, SETTINGS, connection, clock.budget(10)).failed == 1

@@ -135,7 +135,9 @@ def test_blimp_gives_pairs_of_each_paradigm(data: Path, asked: int, pairs: int) 
         pytest.param(lambda folder: blimp(folder, 1, 1), "blimp/blimp_pairs.tsv.gz", id="blimp"),
     ],
 )
-def test_missing_corpus_is_named_by_its_path(read: object, path: str, tmp_path: Path) -> None:
+def test_the_error_about_a_missing_corpus_names_its_path(
+    read: object, path: str, tmp_path: Path
+) -> None:
     assert callable(read)
     with pytest.raises(CorpusMissing) as caught:
         read(tmp_path)
@@ -173,11 +175,14 @@ def test_neighbouring_sentences_are_put_aside_together_or_not_at_all(
         ),
         pytest.param("the wug is red", "the dax sang loudly", False, id="less than half"),
         pytest.param(
-            "wugs sing", "all of the wugs there sing now", True, id="all words of the shorter"
+            "wugs sing",
+            "all of the wugs there sing now",
+            True,
+            id="all words of the shorter sentence",
         ),
     ],
 )
-def test_neighbours_are_sentences_that_share_half_of_the_words_of_the_shorter(
+def test_neighbours_share_at_least_half_of_the_words_of_the_shorter_sentence(
     one: str, other: str, together: bool
 ) -> None:
     rest, aside = put_aside([Example(one, 1), Example(other, 0)], 1, 1)
@@ -199,7 +204,7 @@ def test_sentences_are_put_aside_at_random_but_repeatably() -> None:
         pytest.param("?! …", "", id="marks alone"),
     ],
 )
-def test_bare_form_is_letters_and_digits(sentence: str, left: str) -> None:
+def test_the_bare_form_of_a_sentence_has_only_letters_and_digits(sentence: str, left: str) -> None:
     assert bare(sentence) == left
 
 
@@ -207,7 +212,9 @@ def test_bare_form_is_letters_and_digits(sentence: str, left: str) -> None:
     words=st.lists(st.text("abcXYZ019é", min_size=1), max_size=9),
     marks=st.lists(st.text(" .,'-\t“”?!"), min_size=10, max_size=10),
 )
-def test_bare_form_does_not_depend_on_marks_or_spaces(words: list[str], marks: list[str]) -> None:
+def test_the_bare_form_does_not_depend_on_marks_or_spaces(
+    words: list[str], marks: list[str]
+) -> None:
     written = "".join(mark + word for word, mark in zip([*words, ""], marks, strict=False))
     assert bare(written) == bare("".join(words)) == bare(bare(written))
 
@@ -219,7 +226,7 @@ def corpus(sentences: list[str]) -> bytes:
 
 
 FAMILIES = [[f"The wug{at} blicks dax{at}.", f"The wug{at} blick dax{at}!"] for at in range(1300)]
-# sentences with the same bare form as some of these, at other places of the corpus
+# Some sentences of `FAMILIES` occur again, with other marks and spaces, at the end of the corpus.
 TWINS = [f"Thewug{at} blicksdax{at}" for at in range(0, 1300, 20)]
 COLA_DEV = [
     "Quite unlike any other sentence.",
@@ -250,7 +257,7 @@ def bares(examples: list[Example]) -> set[str]:
 @pytest.mark.parametrize(
     ("one", "other"), [*combinations(("train", "selection", "aside", "dev"), 2)]
 )
-def test_split_has_no_sentence_in_two_parts(parts: Split, one: str, other: str) -> None:
+def test_a_split_has_no_sentence_in_two_parts(parts: Split, one: str, other: str) -> None:
     assert bares(getattr(parts, one)).isdisjoint(bares(getattr(parts, other)))
 
 
@@ -264,7 +271,7 @@ def test_parts_of_a_split_have_the_stated_sizes(parts: Split, large: Path) -> No
     assert bares(kept) | bares(parts.dev) == bares(everything) | bares(parts.dev)
 
 
-def test_split_keeps_the_variants_of_a_sentence_in_one_part(parts: Split) -> None:
+def test_a_split_keeps_the_variants_of_a_sentence_in_one_part(parts: Split) -> None:
     elsewhere = {bare(sentence) for sentence in TWINS} | bares(parts.dev)
     homes = [bares(part) for part in (parts.train, parts.selection, parts.aside)]
     families = [{bare(sentence) for sentence in family} for family in FAMILIES]
@@ -274,7 +281,7 @@ def test_split_keeps_the_variants_of_a_sentence_in_one_part(parts: Split) -> Non
     assert all(any(family <= home for family in whole) for home in homes)
 
 
-def test_split_is_the_same_each_time(parts: Split, large: Path) -> None:
+def test_a_split_is_the_same_each_time(parts: Split, large: Path) -> None:
     assert split(large) == parts
 
 
@@ -295,7 +302,7 @@ WORDS = st.lists(
     "corruption", dict.fromkeys(CORRUPTIONS), ids=lambda corruption: corruption.__name__
 )
 @given(words=WORDS, seed=st.integers(0, 999))
-def test_corruption_changes_at_most_one_place(
+def test_a_corruption_adds_or_removes_at_most_one_word(
     corruption: Corruption, words: list[str], seed: int
 ) -> None:
     before = list(words)
@@ -308,7 +315,7 @@ def test_corruption_changes_at_most_one_place(
 
 
 @given(words=WORDS, seed=st.integers(0, 999))
-def test_corrupted_sentence_differs(words: list[str], seed: int) -> None:
+def test_a_corrupted_sentence_differs_from_the_original(words: list[str], seed: int) -> None:
     changed = corrupted(" ".join(words), random.Random(seed))  # noqa: S311
     assert changed is None or (changed.split() != words and changed == " ".join(changed.split()))
 
@@ -365,7 +372,7 @@ VERBS = [
 ]
 
 
-def test_a_verb_is_replaced_by_a_verb_of_its_form_that_occurs_twice() -> None:
+def test_a_verb_is_replaced_only_by_a_verb_of_the_same_form_that_occurs_twice() -> None:
     exchange = exchanging_verbs(VERBS)
     found = {
         tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ())  # noqa: S311
@@ -399,18 +406,18 @@ def test_some_sentences_are_corrupted_twice() -> None:
         pytest.param([1], [], [], id="nothing left"),
     ],
 )
-def test_wrong_tokens_are_those_that_differ(
+def test_the_tokens_that_differ_from_the_right_sentence_are_marked(
     right: list[int], wrong: list[int], marks: list[int]
 ) -> None:
     assert different(right, wrong) == marks
 
 
 @pytest.mark.parametrize("sentence", ["", "Wugs", "Wugs sing"])
-def test_sentence_of_two_words_is_not_corrupted(sentence: str) -> None:
+def test_a_sentence_of_at_most_two_words_is_not_corrupted(sentence: str) -> None:
     assert {corrupted(sentence, random.Random(seed)) for seed in range(20)} == {None}  # noqa: S311
 
 
-def test_lemmatised_sentence_has_one_word_replaced_by_its_lemma() -> None:
+def test_in_a_lemmatised_sentence_one_word_is_replaced_by_its_lemma() -> None:
     tokens = [
         token("The", "the", "DET"),
         token("wugs", "wug", "NOUN"),
@@ -446,7 +453,7 @@ def test_treebank_words_become_running_text(forms: list[str], text: str) -> None
     assert detokenised(forms) == text
 
 
-def test_examples_leave_out_sentences_that_were_put_aside(data: Path) -> None:
+def test_training_examples_leave_out_held_out_sentences(data: Path) -> None:
     def made(held_out: set[str]) -> set[Example]:
         return set(
             real_against_corrupted(
@@ -465,7 +472,7 @@ def test_examples_leave_out_sentences_that_were_put_aside(data: Path) -> None:
 
 
 @pytest.mark.parametrize("copies", [0, 1, 9])
-def test_examples_are_pairs_of_real_and_corrupted_sentences(data: Path, copies: int) -> None:
+def test_training_examples_are_real_and_corrupted_sentences(data: Path, copies: int) -> None:
     examples = real_against_corrupted(
         data, cola(data, "train"), set(), copies_ewt=copies, copies_cola=copies, pairs=0, seed=1
     )
@@ -505,7 +512,7 @@ def test_examples_are_pairs_of_real_and_corrupted_sentences(data: Path, copies: 
         ),
     ],
 )
-def test_agreement_is_as_computed_by_hand(
+def test_correlation_and_accuracy_have_the_values_computed_by_hand(
     labels: list[int], predicted: list[int], correlation: float, share: float
 ) -> None:
     assert matthews(labels, predicted) == pytest.approx(correlation)
@@ -526,7 +533,7 @@ def test_agreement_is_as_computed_by_hand(
         ),
     ],
 )
-def test_calibration_error_is_as_computed_by_hand(
+def test_the_calibration_error_has_the_value_computed_by_hand(
     labels: list[int], probabilities: list[float], expected: float
 ) -> None:
     rows = [
@@ -536,7 +543,7 @@ def test_calibration_error_is_as_computed_by_hand(
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
-def test_temperature_is_recovered_from_logits_made_with_it(temperature: float) -> None:
+def test_the_fitted_temperature_is_that_with_which_the_logits_were_made(temperature: float) -> None:
     tenths = [1, 2, 3, 6, 7, 9]  # how many of ten sentences have the second label
     rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
     labels = [int(at < tenth) for tenth in tenths for at in range(10)]
@@ -546,11 +553,11 @@ def test_temperature_is_recovered_from_logits_made_with_it(temperature: float) -
 @pytest.mark.parametrize(
     ("labels", "bound"), [([1, 0], 0.25), ([0, 1], 16)], ids=["always right", "always wrong"]
 )
-def test_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> None:
+def test_the_fitted_temperature_stays_in_its_bounds(labels: list[int], bound: float) -> None:
     assert fit_temperature(labels, [[0.0, 1.0], [1.0, 0.0]]) == pytest.approx(bound, rel=1e-3)
 
 
-def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
+def test_the_correlation_of_three_labels_has_the_value_computed_by_hand() -> None:
     """Check Gorodkin's formula with 4 right predictions of 6."""
     assert matthews([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 0]) == pytest.approx(
         (4 * 6 - 12) / sqrt((36 - 14) * (36 - 12))
@@ -561,7 +568,7 @@ def test_correlation_of_three_labels_is_as_computed_by_hand() -> None:
     ("share", "count", "expected"),
     [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))],
 )
-def test_interval_of_a_share_is_wilsons(
+def test_the_interval_of_a_share_is_wilsons_interval(
     share: float, count: int, expected: tuple[float, float]
 ) -> None:
     assert interval(share, count) == pytest.approx(expected, abs=1e-3)
@@ -593,7 +600,7 @@ def test_help_names_the_corpora_and_needs_no_torch(tmp_path: Path) -> None:
         assert word in result.stdout
 
 
-def test_missing_folder_ends_with_one_message(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_in_one_message(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
     result = training(tmp_path, "--data", str(missing), "--out", str(tmp_path / "out"))
     assert (result.returncode, result.stdout) == (2, "")
@@ -605,7 +612,7 @@ def test_missing_folder_ends_with_one_message(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_command_without_data_shows_its_usage(tmp_path: Path) -> None:
+def test_the_command_without_arguments_shows_its_usage(tmp_path: Path) -> None:
     result = training(tmp_path)
     assert result.returncode == 2
     assert "--data" in result.stderr
