@@ -47,7 +47,7 @@ ISAL: Final = Codec(
 def usual(event: Event, client: OpenSearch) -> int:
     """Ship an event in the usual way: the standard library and `helpers.bulk`.
 
-    It makes a dict for each line, and uses the defaults of opensearch-py.
+    This way makes a dict for each line, and uses the defaults of opensearch-py.
     """
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     created, _ = bulk(client, actions(payload), raise_on_error=False)

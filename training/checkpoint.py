@@ -13,7 +13,7 @@ from tools.errors import UserError
 # grows with the square of the length.
 LONGEST: Final = 512
 PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-# in these architectures the first position is not 0, but the padding token's id + 1
+# In these architectures, positions begin at the padding token's id + 1, and not at 0.
 FROM_PADDING: Final = {
     "roberta",
     "xlm-roberta",

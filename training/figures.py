@@ -59,9 +59,9 @@ def calibration_error(
 ) -> float:
     """Return the expected calibration error (Naeini et al. 2015).
 
-    It is the weighted mean of |confidence - accuracy| over bins of confidence of equal width. The
-    bins cover [0, 1]. With two labels only the upper half of the bins is used, because the
-    predicted label has a confidence of at least .5.
+    The error is the weighted mean of |confidence - accuracy| over bins of confidence. The bins have
+    equal width and cover [0, 1]. With two labels only the upper half of the bins is used, because
+    the predicted label has a confidence of at least .5.
     """
     cells: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
     for label, row in zip(labels, rows, strict=True):

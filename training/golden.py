@@ -1,6 +1,6 @@
 """Chooses the golden sentences: a few texts whose answers are recorded when the model is made.
 
-They show quickly whether a deployed model still gives these answers.
+The golden sentences show quickly whether a deployed model still gives these answers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def read(path: Path) -> list[dict[str, str]]:
 def choose(classifier: Classifier, texts: Sequence[str]) -> list[dict[str, str]]:
     """Choose about 40 of the texts.
 
-    They are the shortest, the longest, those with the lowest scores, and some of every label.
+    The chosen texts are the shortest, the longest, those with the lowest scores, and some of every
+    label.
     """
     found = {text: classifier.predict(text) for text in texts if len(text) <= LONGEST}
     chosen: dict[str, str] = {}

@@ -129,7 +129,7 @@ def view(running: Stack, sent: Sent) -> View:
     return read(running.answer, SPAN, "local")
 
 
-def test_the_numbers_are_equal_to_a_second_count(view: View, sent: Sent) -> None:
+def test_the_numbers_of_the_page_equal_a_second_count(view: View, sent: Sent) -> None:
     predictions = sent.predictions
     found = view.predictions
     labels = Counter(doc["prediction"]["label"] for doc in predictions)
@@ -270,7 +270,7 @@ def page(running: Stack, sent: Sent) -> Iterator[str]:
         ({"Origin": "null"}, 403),
     ],
 )
-def test_only_this_machine_and_the_pages_own_origin_are_answered(
+def test_requests_with_a_foreign_host_or_origin_are_refused(
     headers: dict[str, str], status: int, page: str
 ) -> None:
     port = page.rpartition(":")[2]
@@ -291,7 +291,7 @@ def test_only_this_machine_and_the_pages_own_origin_are_answered(
         ("/other", 404),
     ],
 )
-def test_the_pages_address_can_name_the_time_span(path: str, status: int, page: str) -> None:
+def test_the_address_of_the_page_can_name_the_time_span(path: str, status: int, page: str) -> None:
     assert requests.get(page + path, timeout=30).status_code == status
 
 

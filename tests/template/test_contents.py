@@ -14,7 +14,8 @@ from tests.template.cloudformation import text
 from tests.template.stacks import ALL, Stack
 
 # Each pair has a function and a list of resources. The stacks for which the function returns True
-# have these resources. The lists are complete, because a new resource may open access or cost money.
+# have these resources. The lists must be complete, because a new resource may open access or cost
+# money.
 PARTS: Final[tuple[tuple[Callable[[Stack], bool], str], ...]] = (
     (
         lambda _: True,

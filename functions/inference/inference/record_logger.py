@@ -43,7 +43,7 @@ class RaisingHandler(logging.StreamHandler[TextIO]):
 def record_logger(service: str) -> Logger:
     """Return a logger that writes to standard output.
 
-    It ignores the log level in the environment.
+    The logger ignores the log level in the environment.
     """
     return Logger(
         service=service,

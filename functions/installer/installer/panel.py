@@ -14,8 +14,8 @@ from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # the most documents that a saved search shows
-# Pairs of a bound and the length of a bar. The panel uses the first pair whose bound is longer than
-# the time shown divided by BARS.
+# Pairs of a bound and the length of a bar. The time shown is divided by BARS. The panel uses the
+# first pair with a bound that is longer than the result.
 INTERVALS: Final = (
     (timedelta(seconds=5), timedelta(seconds=1)),
     (timedelta(seconds=7.5), timedelta(seconds=5)),
@@ -118,7 +118,7 @@ def _whole(time: datetime, span: Span) -> bool:
 def _lineage(
     panel: SavedObject, objects: dict[tuple[str, str], SavedObject]
 ) -> Iterator[SavedObject]:
-    """Yield the panel, the saved search that it is based on (if any), and the index pattern."""
+    """Yield the panel, the saved search of the panel (if there is one), and the index pattern."""
     yield panel
     if panel.type != "index-pattern":
         source = panel.attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]

@@ -53,7 +53,7 @@ def answers(model: onnx.ModelProto) -> list[NDArray[np.float32]]:
     ]
 
 
-def test_the_first_query_has_the_same_result_if_the_others_are_not_computed() -> None:
+def test_the_first_token_has_the_same_result_if_other_tokens_are_not_computed() -> None:
     model = attention()
     expected = answers(model)
     first_query_only(model)
@@ -61,7 +61,7 @@ def test_the_first_query_has_the_same_result_if_the_others_are_not_computed() ->
     assert [found.tobytes() for found in answers(model)] == [each.tobytes() for each in expected]
 
 
-def test_an_attention_stays_whole_if_every_token_is_read() -> None:
+def test_an_attention_is_not_changed_if_every_token_is_read() -> None:
     model = attention()
     model.graph.node.append(helper.make_node("Identity", ["every"], ["all"]))
     first_query_only(model)
