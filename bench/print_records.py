@@ -1,8 +1,8 @@
 """Runs the project's own inference function on sentences.
 
 `python -m bench.print_records` reads a JSON list of sentences from standard input. The function
-writes its log to standard output. It runs in a separate process, so that the log holds only what it
-prints. The process needs functions/inference on PYTHONPATH, and HASH_KEY.
+writes its log to standard output. The command is a separate process, so that nothing else is in the
+log. It needs functions/inference on PYTHONPATH, and the environment variable HASH_KEY.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ LINE_FRAME: Final = 105  # bytes of a log event without its message: id, timesta
 OURS: Final = "shipper"
 MAPPING: Final = "shipper with FIELD_MAP"
 HANDLER: Final = "handler"
+# The floor does only the unavoidable work of sending the same documents (rivals.py).
 FLOOR: Final = "floor: base64, gunzip, gzip -1, POST, JSON"
 FLOOR_ISAL: Final = "floor + isal: isal in place of zlib"
 USUAL: Final = "usual way: json, gzip, helpers.bulk"
@@ -41,11 +42,12 @@ LineUp = Callable[..., dict[str, Contender]]
 class Scale(NamedTuple):
     """The size of a run.
 
-    There are three payloads: `sizes` has the number of events in each, and `rounds` the number of
-    its rounds. `inflated` is the size, in bytes, of a fourth payload, with which memory is
-    measured. `away_seconds` is the time that a payload waits for a server that cannot be reached.
-    `imports` and `sentences` are the numbers of imports and of predicted sentences. Only the full
-    size has targets.
+    - `sizes` has the number of events in each of three payloads.
+    - `rounds` has the number of rounds with each of the three payloads.
+    - `inflated` is the size, in bytes, of a fourth payload, with which memory is measured.
+    - `away_seconds` is the time that a payload waits for a server that cannot be reached.
+    - `imports` and `sentences` are the numbers of imports and of predicted sentences.
+    - `full` says whether figures have targets.
     """
 
     sizes: tuple[int, int, int]
@@ -64,7 +66,7 @@ QUICK: Final = Scale((20, 100, 500), (2, 2, 2), 2_000_000, 1.0, imports=2, sente
 
 
 def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the processor time to ship a Lambda event and count the created documents.
+    """Measure the processor time for shipping a Lambda event and counting the created documents.
 
     For the large payload, the wall time is measured too.
     """
@@ -120,7 +122,7 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure by how much a large payload raises the memory above that after the imports.
+    """Measure the memory that a large payload adds to the memory after the imports.
 
     The first payload is delivered. The second waits until its deadline for a server that cannot be
     reached.
@@ -296,7 +298,7 @@ def _checked(found: Peak, *, created: int = 0, failed: int = 0) -> Peak:
 def _refusing() -> Iterator[str]:
     """Yield an address of this machine that refuses every connection.
 
-    The port is bound, so that no other process takes it, but it never listens.
+    A socket holds the port, so that no other process takes it. The socket never listens.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

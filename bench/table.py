@@ -1,6 +1,6 @@
 """Shows measured figures and the figures of the rivals.
 
-The table is for people. The file of results, in JSON, has the figures of docs/performance.md.
+The table is for people. The figures of docs/performance.md come from the JSON file of results.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 CAPTION: Final = (
-    "Figures in µs are processor time: for a shipper, the time to ship a Lambda event and to count "
-    "its documents. Figures in ms are wall time, but `import: shipper.handler` is processor "
-    "time. Contenders are measured in turn, in several rounds: a figure is the median of all "
-    "rounds, and a ratio is the median of the ratios of all rounds. Only ratios can be compared "
-    "between machines."
+    "Figures in µs are processor time. For a shipper, this is the time to ship a Lambda event and "
+    "to count its documents. Figures in ms are wall time, except `import: shipper.handler`, which "
+    "is processor time. Contenders are measured in turn, in several rounds. A figure is the median "
+    "of all rounds, and a ratio is the median of the ratios of all rounds. Only ratios can be "
+    "compared between machines."
 )
 
 
@@ -37,7 +37,7 @@ class Target(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One figure. A ratio's `name` has the form "dividend / divisor"."""
+    """One figure. If it is a ratio, `name` has the form "dividend / divisor"."""
 
     name: str
     value: float
@@ -121,8 +121,9 @@ def _rounded(value: str | float | None) -> str | float | None:
 def progress(page: Console) -> Iterator[Callable[[str, int], Callable[[], None]]]:
     """Show the progress of steps.
 
-    `start(name, rounds)` returns the function that each round calls. The progress is drawn only
-    between rounds, because a thread that draws would take processor time during a round.
+    Yields a function `start(name, rounds)`. It begins a step, and returns the function that each
+    round of the step calls. The progress is drawn only between rounds, because a thread that draws
+    would take processor time during a round.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(

@@ -1,6 +1,6 @@
 """`python -m cost.measure FOLDER`: measures the bytes in log and index for each prediction.
 
-It uses the real functions and a real OpenSearch. FOLDER is the folder of the corpora
+The command uses the real functions and a real OpenSearch. FOLDER is the folder of the corpora
 (training/README.md). The sentences come alternately from CoLA and from UD English EWT. Each
 sentence is a separate request to the inference function under the Lambda runtime. The shipper then
 ships all log lines into one index. The functions' names are as long as names that AWS generates.

@@ -37,10 +37,10 @@ PATTERN: Final = "cwl-*"  # the indices of the local stack
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
 # Disk watermarks are off: on a nearly full disk, they would prevent OpenSearch from creating or
-# writing an index. CORS is on, because a web page in a browser of this machine can send requests
-# here without a preflight request. With CORS, OpenSearch answers 403 to each request whose `Origin`
-# is not the permitted one, and the permitted origin cannot exist. Without CORS, OpenSearch would
-# carry out such requests.
+# writing an index. CORS is on, so that no web page in a browser of this machine can write into
+# OpenSearch. With CORS, OpenSearch answers 403 to each request with an `Origin` that is not
+# permitted, and the only permitted origin cannot exist. Without CORS, OpenSearch would carry out
+# the simple requests that a browser sends without asking first (without a preflight request).
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"
@@ -75,7 +75,7 @@ def node_process(
     """
     class_path = ":".join(map(str, jars(RUNNER, LOCK, tell)))
     with nullcontext(str(folder)) if folder else TemporaryDirectory(prefix="opensearch-") as base:
-        # the runner keeps an existing file
+        # The runner writes this file only if it does not exist.
         configuration = Path(base) / "node_1" / "config" / "opensearch.yml"
         configuration.parent.mkdir(parents=True, exist_ok=True)
         configuration.write_text(CONFIGURATION)

@@ -204,7 +204,7 @@ def _backfill(span: Span, steps: Iterable[Shipped]) -> int:
         if covered < span.end:
             print(
                 f"to go on, run the same command with --from {output.moment(covered)}: "
-                "everything before is done"
+                "all earlier lines are done"
             )
     if total.failed:
         output.complain(total.summary())

@@ -88,7 +88,7 @@ def table(compared: Iterable[Row], span: Span) -> Table:
 
 
 def explain(unhappy: list[Replayed]) -> None:
-    """Print why letters are not in the index: one line for each of the first letters."""
+    """Print why dead letters are not in the index: one line for each of the first letters."""
     for one in unhappy[:LETTERS_SHOWN]:
         shown = (
             one.reason
@@ -125,7 +125,7 @@ def outcome(total: Outcome) -> str:
 
 
 def fates(counted: Counter[str]) -> str:
-    """Return the number of letters by fate."""
+    """Return the number of dead letters by fate."""
     return ", ".join(f"{counted[fate]} {fate}" for fate in LetterFate)
 
 

@@ -87,7 +87,7 @@ class Stripe:
 class Signal:
     """A row of the table of signals.
 
-    `path` is a line of the signal's effects over time, and `width` is the width of this line.
+    `path` is an SVG path with the signal's effects over time. `width` is the width of the path.
     """
 
     drift: Drift
@@ -272,9 +272,9 @@ def _signals(view: View) -> list[Signal]:
 def _usual(view: View) -> dict[str, float]:
     """Return the usual values that the monitor logged.
 
-    A key is the name of a field, or `label ` followed by a label. The page shows the mean of all
-    streams (a stream is one model in one log group), and the monitor logs a usual value for each
-    stream. So if there are several streams, no value is returned.
+    A key is the name of a field, or `label ` followed by a label. The monitor logs a usual value
+    for each stream (one model in one log group), but the page shows the mean of all streams. So if
+    there are several streams, no value is returned.
     """
     found: dict[str, float] = {}
     if len({one.stream for one in view.drifts}) > 1:

@@ -1,4 +1,4 @@
-"""Makes ungrammatical variants of sentences: the bad examples of the first two stages."""
+"""Makes ungrammatical variants of sentences: bad examples for the first two stages of training."""
 
 from __future__ import annotations
 

@@ -54,12 +54,13 @@ have another label, and no probability differs by more than {kernels["largest_di
 
 In addition to the logits, the model gives numbers that describe each text:
 - the signature, eight numbers for the content;
-- the novelty, which says how far the signature is from those of usual texts;
+- the novelty, which says how far the signature is from the signatures of usual texts;
 - the surprisal, which says how unusual the pairs of neighbouring word pieces are.
 
 `profile.json` contains these numbers for {profile["population"]["sentences"]} texts, as a
 reference for what is usual.
 
 `profile.json` also contains statistics of the sample's texts, and the whole text of
-{len(profile["golden"]["sentences"])} golden sentences.
+{len(profile["golden"]["sentences"])} golden sentences. These are texts with the answers that this
+model gave when it was made.
 """

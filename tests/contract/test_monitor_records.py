@@ -47,7 +47,7 @@ def test_the_sample_records_are_valid(kind: str) -> None:
         ("drift", ("monitor", "rows"), 0.5),
     ],
 )
-def test_the_schema_refuses_other_values(kind: str, path: tuple[str, ...], value: object) -> None:
+def test_the_schema_refuses_wrong_values(kind: str, path: tuple[str, ...], value: object) -> None:
     record = copy.deepcopy(RECORDS[kind])
     place = record
     for step in path[:-1]:
@@ -59,7 +59,7 @@ def test_the_schema_refuses_other_values(kind: str, path: tuple[str, ...], value
 @pytest.mark.parametrize(
     "given", [{}, {"prediction.label": "spam"}, {"input.novelty": None}], ids=str
 )
-def test_what_the_monitor_writes_is_valid(given: dict[str, Any]) -> None:
+def test_records_that_the_monitor_writes_are_valid(given: dict[str, Any]) -> None:
     _, findings = followed(day(hours=8, given=given))
     written = [line for finding in findings for line in lines(finding, CHOICE)]
     assert {line.message for line in written} == set(RECORDS)

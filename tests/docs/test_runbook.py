@@ -37,7 +37,7 @@ def metrics(alarm: dict[str, Any]) -> set[str]:
     return found
 
 
-def test_every_alarm_has_its_entry_in_the_templates_order() -> None:
+def test_the_runbook_has_every_alarm_in_the_order_of_the_template() -> None:
     assert list(ENTRIES) == list(ALARMS)
 
 
@@ -94,5 +94,5 @@ def test_resources_in_commands_exist_in_the_template() -> None:
     assert [name for pair in named for name in pair if name and name not in TEMPLATE] == []
 
 
-def test_every_alarm_that_is_named_anywhere_exists() -> None:
+def test_every_alarm_that_the_runbook_names_exists() -> None:
     assert set(re.findall(r"`(\w+Alarm)`", (ROOT / "docs/runbook.md").read_text())) <= set(ALARMS)

@@ -57,7 +57,7 @@ class Server:
         self._put(documents, at)
 
     def gather(self, now: float) -> tuple[int, int, int, int]:
-        """Return how many labels joined, cannot join, and wait, and how many lines are not read."""
+        """Return four counts: labels joined, not joined and waiting, and lines not yet read."""
         found = gather(self.connection, self.store, STACK, INDEX, now)
         return found.joined, found.not_joined, found.waiting, found.behind
 

@@ -93,7 +93,7 @@ def test_native_code_fits_the_architecture_and_lambdas_c_library(
     assert (2, 2) < max(needed) <= RUNTIME_GLIBC, needed[max(needed)]
 
 
-def test_the_template_runs_what_is_built_by_default() -> None:
+def test_the_default_architecture_of_the_template_is_x86_64() -> None:
     assert load()["Parameters"]["Architecture"]["Default"] == "x86_64"
 
 

@@ -1,6 +1,7 @@
 """A decorator that makes a test from a check of the stack.
 
-It lists the shapes (stacks.py) that must pass the check, and flaws with which a shape must fail it.
+The decorator lists stacks (*shapes*, see stacks.py) that must pass the check. It also lists flaws:
+if a stack has one of them, it must fail the check.
 """
 
 from __future__ import annotations

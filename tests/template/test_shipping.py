@@ -74,7 +74,7 @@ def test_a_failed_payload_becomes_a_dead_letter(stack: Stack) -> None:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
         assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
-        # The replay would put a dead letter into the index. So unsent messages wait elsewhere.
+        # The replay puts dead letters into the index, so an unsent message is no dead letter.
         assert not configs["MessengerFunction"].get("DestinationConfig")
     if stack.reports:
         assert configs["ReportFunction"]["MaximumRetryAttempts"] == 0
@@ -152,8 +152,8 @@ def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
     ("LogGroup1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
     ("LogGroup7.DependsOn", GONE),
 )
-def test_each_place_of_the_list_has_a_filter_with_the_trusted_name(stack: Stack) -> None:
-    """Similar names have different filters, and an empty place has no filter."""
+def test_each_name_in_log_groups_has_a_filter_with_the_trusted_name(stack: Stack) -> None:
+    """Similar names have different filters, and an empty name has no filter."""
     record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))[
         "kinds"
     ]["record_filter"]

@@ -28,18 +28,19 @@ from installer.server import UserError
 
 PROGRAM: Final = "python -m installer"
 ADDRESSES: Final = """\
-One address is enough. Index template, retention policy and roles are sent to --opensearch. Saved
-objects are sent to --dashboards; for an Amazon domain, this address is derived from --opensearch.
+Give --opensearch, --dashboards, or both. Index template, retention policy and roles are sent to
+--opensearch. Saved objects are sent to --dashboards. For an Amazon domain, the address of
+Dashboards is derived from --opensearch.
 Requests to an Amazon domain are signed with the AWS credentials that the AWS CLI would use, unless
 you give a user (--user, or https://NAME:PASSWORD@HOST)."""
 INSTALL: Final = f"""\
 Installs missing objects, and replaces objects that differ from their files. A second run changes
 nothing. Without --overwrite, the command keeps saved objects that somebody changed by hand, and a
-retention policy whose states were changed. The output lists the kept parts. Index template and
-roles are always replaced. Without --retention-days no retention policy is installed, but an
-existing policy keeps its days. Existing indices that follow no policy get this policy only if you
-give --adopt. Before any index is deleted, every run says how many indices will be deleted, and from
-which day on. At the end, the command prints links to share, with short links if the server makes
+retention policy with changed states. The output lists the kept parts. Index template and roles are
+always replaced. Without --retention-days no retention policy is installed, but an existing policy
+keeps its days. Existing indices that follow no policy get the retention policy only if you give
+--adopt. Before any index is deleted, every run says how many indices will be deleted, and from
+which day on. At the end, the command prints links to share, and short links if the server makes
 them. {ADDRESSES}"""
 STATUS: Final = f"""\
 Says for each object whether it is installed, missing or changed. The exit code is 1 unless all
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
         _complain("stopped by Ctrl-C: status shows what is installed")
         return 130
     except BrokenPipeError:
-        # Without this, Python reports the broken pipe once more when it exits.
+        # Without the next line, Python reports the broken pipe once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _complain("stopped, because the output was closed: run this again")
         return 1
@@ -155,8 +156,8 @@ def render_command(options: argparse.Namespace, folder: Path) -> int:
 def _exit_code(kept: Sequence[str], verb: str) -> int:
     if kept:
         _complain(
-            f"changed by hand, and kept: {', '.join(kept)}: "
-            f"--overwrite {verb} {'it' if len(kept) == 1 else 'them'}"
+            f"changed by hand, and kept: {', '.join(kept)} "
+            f"(--overwrite {verb} {'it' if len(kept) == 1 else 'them'})"
         )
     return 1 if kept else 0
 
@@ -302,14 +303,14 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
         action="append",
         type=value(role_arn),
         metavar="ARN",
-        help="IAM role that may write documents; repeat the option for more roles",
+        help="IAM role to allow to write documents; repeat the option for more roles",
     )
     add(
         "--monitor-role",
         action="append",
         type=value(role_arn),
         metavar="ARN",
-        help="IAM role that may search documents; repeat the option for more roles",
+        help="IAM role to allow to search documents; repeat the option for more roles",
     )
 
 
@@ -335,13 +336,13 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         "--stack",
         type=value(stack_name),
         metavar="NAME",
-        help="the stack that has the roles and saved objects, if several stacks share the domain",
+        help="if several stacks share the domain: the stack that has the roles and saved objects",
     )
     add(
         "--log-group",
         action="append",
         metavar="NAME",
-        help="one of your log groups; needed if other people write to indices with this prefix;"
+        help="one of your log groups; give it if others write to indices with this prefix too;"
         " repeat the option for more groups",
     )
     add(

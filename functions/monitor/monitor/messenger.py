@@ -1,8 +1,9 @@
 """The messenger's Lambda handler: it receives verdict lines, and sends their messages to people.
 
 A subscription on the monitor's log group calls the messenger. The messenger runs outside of the
-VPC, so it reaches SNS, EventBridge and S3. The monitor may run inside, where it reaches only the
-OpenSearch domain. A schedule calls the messenger too, for messages that could not be sent before.
+VPC, so it reaches SNS, EventBridge and S3. The monitor may run in the VPC, where it reaches only
+the OpenSearch domain. A schedule calls the messenger too, for messages that could not be sent
+before.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, int]:
 
     All lines are kept in S3 before the first message is sent, so a time-out loses no message.
     Raises `NotSent` if a message could not be sent, so that Lambda counts an error and tries again.
-    A waiting message that another sender has claimed is left to that sender.
+    If another sender is already sending a waiting message, the message is left to that sender.
     """
     if "awslogs" in event:
         lines: Iterable[Line] = kept(messages(event["awslogs"]["data"]), claims)

@@ -17,8 +17,8 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-# The most bytes of a request's body before compression. Amazon limits this uncompressed size (to
-# 10 MiB on smaller instances).
+# The most bytes of a request's body before compression. On smaller instances, Amazon accepts at
+# most 10 MiB, also counted before compression.
 CHUNK_BYTES: Final = 5 * 1024 * 1024
 GZIP: Final = 31  # zlib's window bits for the largest window and a gzip header
 # isal has levels 0 to 3. Level 2 compresses as well as zlib's level 1, in a fifth of the time.
@@ -34,7 +34,7 @@ PARAMS: Final = {
 ANY_STATUS: Final = range(300, 600)
 ALL_CREATED: Final = '{"items":[%s]}'  # the short answer if all documents were created
 CREATED: Final = '{"create":{"status":201}}'
-# The time limit of a connection to one IP address of the server, which may have several addresses.
+# The time limit for connecting to one IP address. The server may have several addresses.
 CONNECT_SECONDS: Final = 3.0
 UNREADABLE: Final = "the server's answer cannot be read"
 
@@ -203,8 +203,8 @@ def send(
     """
     packed = isal_zlib.compress(content, LEVEL, GZIP)
     connecting = min(CONNECT_SECONDS, timeout / 8)
-    # A single number would limit the connection to each of the server's IP addresses, and then the
-    # wait for the answer, so all of them together could take many times as long.
+    # A single number would be the limit of each step: connecting to each of the server's IP
+    # addresses, and waiting for the answer. All steps together could take many times as long.
     times: Any = (connecting, timeout - connecting)
     path = f"/{index}/_bulk" if index else "/_bulk"
     try:

@@ -21,8 +21,9 @@ def ship(
 
     This raises no exception: the outcome holds the failures too.
     """
-    # The server need not be asked about log groups of records: only this stack ships them, so no
-    # other function has put their lines into the common index.
+    # Other functions may have put lines of a log group into the index of records, and the server is
+    # asked on which days they did (log_index.py). Only this stack ships log groups of records, so
+    # the server is not asked about these.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
     excluded: Counter[str] = Counter()

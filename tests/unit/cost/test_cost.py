@@ -63,6 +63,7 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
     (LARGE, "API Gateway", 577.50),  # 300 million: 300; 308.33 million x 0.90: 277.50
+    # The bytes of each line are in estimate.py.
     # 304,167 x (1,493 + 5 x 26 + 290 + 26 + 1,008 + 4 x 26) = 0.9280 GB
     (
         SMALL,
@@ -165,7 +166,7 @@ def test_a_quantity_for_which_no_price_is_known_is_an_error() -> None:
     ["[a]\nusd = 1.0\nunit = 'x'\nseen = 2026-01-01", "[a]\nnothing = 1", "a = ["],
     ids=["no source", "unknown", "no TOML"],
 )
-def test_a_price_without_its_source_is_refused(text: str, tmp_path: Path) -> None:
+def test_an_invalid_file_of_prices_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text(text)
     with pytest.raises(UserError, match="each price has usd, unit, source and seen"):
@@ -269,7 +270,7 @@ def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
     assert len(written) == pytest.approx(estimate.API_LOG_BYTES, rel=0.05)
 
 
-def test_the_sample_record_is_as_long_as_the_measured_records() -> None:
+def test_the_sample_record_takes_half_to_seven_tenths_of_the_log_of_a_request() -> None:
     record = json.loads((ROOT / "events/record.prediction.json").read_text())
     assert 0.5 < len(json.dumps(record, separators=(",", ":"))) / estimate.INFERENCE_LOG_BYTES < 0.7
 
@@ -374,7 +375,7 @@ def test_unreadable_prices_are_reported(
     assert capsys.readouterr().err == "python -m cost: prices.toml: a reason\n"
 
 
-def test_the_page_has_the_table_that_the_command_prints(
+def test_the_deployment_page_has_the_table_that_the_command_prints(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert command.main(["--markdown"]) == 0

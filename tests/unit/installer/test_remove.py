@@ -38,7 +38,7 @@ def test_remove_keeps_an_object_that_was_changed_by_hand_unless_overwrite_is_giv
     retitled(attributes(domain, "dashboard", "predictions"))
     code, _, errors = run("remove")
     assert code == 1
-    assert "dashboard predictions: --overwrite removes it" in errors
+    assert "dashboard predictions (--overwrite removes it)" in errors
     left = list(domain.objects.values())
     assert ("global", "dashboard", "predictions") in domain.objects
     assert {(one["type"], one["id"]) for each in left for one in each["references"]} <= {

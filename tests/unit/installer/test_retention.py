@@ -64,7 +64,7 @@ def test_a_policy_with_changed_states_is_kept_unless_overwrite_is_given(
     assert code == 1
     assert "retention policy prediction-monitor: changed by hand, kept" in output
     assert (
-        "changed by hand, and kept: retention policy prediction-monitor: --overwrite replaces it"
+        "changed by hand, and kept: retention policy prediction-monitor (--overwrite replaces it)"
         in errors
     )
     assert "retention policy prediction-monitor: changed by hand, kept" in run("remove")[1]

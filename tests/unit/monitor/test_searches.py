@@ -1,7 +1,7 @@
 """Tests the searches of the monitor.
 
-They name only existing fields and select only live predictions of one stream. They never return
-single rows.
+They name only existing fields, and select only live predictions of one stack. They never return
+single predictions.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def named(body: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_the_index_template_has_every_field(body: dict[str, Any]) -> None:
+def test_the_index_template_has_every_field_of_a_search(body: dict[str, Any]) -> None:
     template = json.loads((ROOT / "kibana" / "index_template.json").read_text(encoding="utf-8"))
     assert set(named(body)) <= set(mapped(template["template"]["mappings"]["properties"])) | BY_RULE
 

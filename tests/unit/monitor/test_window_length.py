@@ -17,7 +17,7 @@ def test_independent_rows_need_windows_of_100_predictions() -> None:
     assert planned.deff == pytest.approx(1.05, abs=0.15)
 
 
-def test_with_too_little_traffic_the_plan_says_how_many_days_it_takes() -> None:
+def test_with_too_little_traffic_the_plan_says_how_many_days_a_baseline_takes() -> None:
     planned = plan(slots(7 * 96, 2, np.random.default_rng(1)))
     assert not planned.armed
     assert planned.days == pytest.approx(72 * 100 / 192, rel=0.05)
@@ -47,7 +47,7 @@ def test_without_predictions_no_window_can_be_planned() -> None:
         plan([])
 
 
-def test_the_smallest_effect_falls_with_rows_and_rises_with_deff() -> None:
+def test_the_smallest_effect_falls_with_rows_and_rises_with_the_design_effect() -> None:
     def smallest(rows: float, deff: float, windows: int = 168) -> float:
         return smallest_effect(components=15, windows=windows, rows=rows, deff=deff, level=0.005)
 

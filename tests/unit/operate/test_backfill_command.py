@@ -174,7 +174,7 @@ def test_backfill_says_why_some_lines_failed_and_where_to_continue(
     )
     assert out.splitlines()[-2:] == [
         "6 lines: 5 indexed, 0 duplicate, 0 rescued, 0 excluded, 1 failed",
-        f"to go on, run the same command with --from {DAY}T10:18:30Z: everything before is done",
+        f"to go on, run the same command with --from {DAY}T10:18:30Z: all earlier lines are done",
     ]
     index.refuse.clear()
     code, out, _ = run(
@@ -235,7 +235,7 @@ def test_backfill_sends_nothing_if_ids_differ(run: Run, logs: Any, index: Bulk) 
     )
 
 
-def test_backfill_with_a_space_delimited_pattern_says_what_is_lost(run: Run, logs: Any) -> None:
+def test_backfill_with_a_space_delimited_pattern_warns_of_lost_fields(run: Run, logs: Any) -> None:
     code, _, err = run(*backfilling("--pattern", "[ip, user, ...]"))
     assert (code, err.count("\n")) == (0, 1)
     assert (
@@ -254,7 +254,7 @@ def test_after_ctrl_c_backfill_says_where_to_continue(
     assert (code, err) == (130, "python -m operate: stopped by Ctrl-C\n")
     assert out.splitlines()[-2:] == [
         "4 lines: 4 indexed, 0 duplicate, 0 rescued, 0 excluded, 0 failed",
-        f"to go on, run the same command with --from {DAY}T10:20:30Z: everything before is done",
+        f"to go on, run the same command with --from {DAY}T10:20:30Z: all earlier lines are done",
     ]
 
 

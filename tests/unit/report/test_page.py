@@ -1,4 +1,4 @@
-"""Tests the page of made-up values."""
+"""Tests the HTML page that is made from invented values."""
 
 from __future__ import annotations
 
@@ -189,7 +189,9 @@ def test_a_full_page_is_smaller_than_a_megabyte() -> None:
         ([verdict("new word")], "The verdict is new word"),
     ],
 )
-def test_the_title_is_the_worst_of_the_newest_verdicts(verdicts: list[Verdict], title: str) -> None:
+def test_the_title_follows_from_the_worst_of_the_newest_verdicts(
+    verdicts: list[Verdict], title: str
+) -> None:
     judged = replace(view(), verdicts=tuple(verdicts))
     page = Page(render(judged))
     assert title in page.text
@@ -218,7 +220,7 @@ def test_a_duration_is_in_a_fitting_unit(milliseconds: float | None, said: str) 
         (None, "No change from the baseline"),
     ],
 )
-def test_a_failing_scheduled_canary_is_the_title(word: str | None, title: str) -> None:
+def test_a_failing_scheduled_canary_changes_the_title(word: str | None, title: str) -> None:
     canary = None if word is None else Canary(word, f"It is {word}.")
     others = (Said(NOW, "canary", "fail", "It failed at a deployment."),)
     page = Page(render(replace(view(), verdicts=(verdict("ok"),), others=others, canary=canary)))

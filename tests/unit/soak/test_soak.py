@@ -15,7 +15,7 @@ from soak.process_memory import FEWEST, Vitals, trend
 START = Vitals(50.0, 8, 3, 100)
 
 
-def test_each_fault_occurs_once_before_faults_are_random_but_repeatable() -> None:
+def test_each_fault_occurs_once_and_then_faults_are_random_but_repeatable() -> None:
     some = list(islice(episodes(1), 500))
     assert sorted(one.fault for one in some[: len(Fault)]) == sorted(Fault)
     assert {one.fault for one in some[len(Fault) :]} == set(Fault)
@@ -36,7 +36,7 @@ def test_each_fault_occurs_once_before_faults_are_random_but_repeatable() -> Non
         ({}, 3, 0, 0),
     ],
 )
-def test_every_event_is_counted(
+def test_missing_and_double_and_foreign_documents_are_counted(
     times: dict[int, int], missing: int, doubled: int, foreign: int
 ) -> None:
     result = Result(put=3)
@@ -62,7 +62,7 @@ def test_every_event_is_counted(
         (START._replace(memory=20.0), True),
     ],
 )
-def test_growth_is_detected(last: Vitals, flat: bool) -> None:
+def test_growth_of_memory_descriptors_or_threads_is_detected(last: Vitals, flat: bool) -> None:
     half = FEWEST // 2
     found = trend([START] * half + [last] * half)
     assert found

@@ -113,7 +113,7 @@ def test_values_far_away_are_clipped_to_a_byte() -> None:
     assert fitted.of(far)[:, 0].tolist() == [-127, 127]
 
 
-def test_signature_of_a_row_does_not_depend_on_the_others() -> None:
+def test_the_signature_of_a_row_does_not_depend_on_other_rows() -> None:
     fitted = fit(reference())
     alone = np.concatenate([fitted.of(row[None]) for row in reference()])
     assert (np.abs(alone - fitted.of(reference())) <= 1).all()

@@ -24,7 +24,7 @@ from monitor.scheduled_run import asking
 COLUMNS: Final = ("prediction_id", "label", "source", "explanation", "identifier")
 NEEDED: Final = COLUMNS[:2]
 ROWS: Final = 1000  # rows that are joined at once
-SHOWN: Final = 20  # at most so many rows that did not join are printed
+SHOWN: Final = 20  # the number of rows that are printed if more rows did not join
 SECONDS: Final = 2  # the time between two lines of progress
 
 Row = dict[str, Any]
@@ -78,8 +78,9 @@ def feedback_command(context: Context) -> int:
         print(f"{count} did not join: {reason}")
     if counts[Reason.UNKNOWN]:
         print(
-            "A prediction cannot be found if its index was deleted after its retention time. Check"
-            " --stack. If the predictions are only minutes old, wait, and give the file again."
+            "If an index was deleted at the end of its retention, its predictions cannot be found."
+            " Check --stack. If the predictions are only minutes old, wait, and give the file"
+            " again."
         )
     where = f": they are in {options.rejected}" if options.rejected else ""
     return complain(f"{missed} of {read} rows did not join{where}", 1)
@@ -133,7 +134,7 @@ def _checked(name: str, reader: csv.DictReader[str]) -> Iterator[Row]:
 def _no_csv(name: str, line: int, problem: Exception) -> str:
     said = "no UTF-8" if isinstance(problem, UnicodeDecodeError) else problem
     return (
-        f"{name} is no CSV file from line {line} on ({said}). Rows before this line may be joined"
+        f"{name} cannot be read as CSV at line {line} ({said}). Rows before this line may be joined"
         " already. Correct the file and give it again: no label is counted twice"
     )
 

@@ -1,8 +1,8 @@
 """Joins labels to predictions by the prediction's id.
 
 Labels and predictions are documents in the daily indices of a stack, and are not changed. If the
-prediction of a label is found, both are written as one joined record (joined_record.py) into the
-monitor's own index.
+prediction of a label is found, label and prediction are written as one joined record
+(joined_record.py) into the monitor's own index.
 """
 
 from __future__ import annotations
@@ -37,17 +37,15 @@ class Reason(StrEnum):
     UNLIKE = "the prediction has no single label"
     OTHER = "the prediction is of another model or log group"
     LABEL = "the model does not have this label"
-    MALFORMED = (
-        "prediction_id or label is missing (or neither text nor number), or a value is too long"
-    )
+    MALFORMED = "prediction_id or label is missing or has a wrong type, or a value is too long"
     SUPERSEDED = "a later label with the same prediction and identifier is already joined"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A judgement, with the model and the log group that its prediction must have.
+    """A judgement (a label for one prediction), and model and log group of the prediction.
 
-    An empty model or log group matches every prediction.
+    The label joins the prediction only if they match. An empty model or log group always matches.
     """
 
     judgement: Judgement
@@ -59,8 +57,8 @@ class Given:
 class Outcomes:
     """The result of joining labels.
 
-    `new` and `replaced` count joined records. `reasons` says why a label did not join; its keys are
-    the places of these labels in the given order, from 0.
+    `new` and `replaced` count joined records. `reasons` has a reason for each label that did not
+    join. A key is the place of the label in the given order, from 0.
     """
 
     new: int = 0
@@ -205,8 +203,9 @@ def matched(one: Given, prediction: Mapping[str, Any] | None, stack: str) -> Joi
 def _has_label(prediction: Mapping[str, Any], label: str) -> bool:
     """Return false if the prediction shows that its model does not have this label.
 
-    A record of this project's function has the probability of every label, unless a setting keeps
-    signals out of the log. A record of another function may list only some of the labels.
+    A record of this project's function has the probability of every label. With `LogText=false` and
+    `LogSignals=false`, it has no probabilities. A record of another function may list only some of
+    the labels.
     """
     shares = prediction["prediction"].get("probability")
     if "record_version" not in prediction or not isinstance(shares, dict):

@@ -30,8 +30,8 @@ from monitor.summaries.summary import Stream, Summary
 
 type News = tuple[Finding, Change | None]  # a finding, and the change that its message reports
 
-# A version can lose labels, because only the labels of the last 30 days count. If it has fewer
-# labels than `ENOUGH`, its last result is kept as long as it has at least so many.
+# The fewest labels with which the last result of a version is kept. A version can lose labels,
+# because only the labels of the last 30 days count.
 HELD: Final = ENOUGH // 2
 
 SCORE: Final = "prediction.score"
@@ -102,9 +102,10 @@ def known(
     """Return the facts to remember, and a finding for each version whose counts changed.
 
     `found` has the labels of the predictions in `span` (start, end), by version. A version is
-    compared with `card` only if the card is of this version. While messages are silenced, a change
-    is not told; it is told after the silence. With fewer labels than `ENOUGH` the last result is
-    kept. With fewer than `HELD` it is forgotten.
+    compared with `card` only if the card is of this version. While messages are silenced, people
+    get no message about a change. They get the message after the silence. If a version has fewer
+    labels than `ENOUGH`, the last result is kept. With fewer than `HELD`, the last result is
+    forgotten.
     """
     several: list[News] = []
     low, told = [], []
@@ -217,9 +218,9 @@ def _sentence(version: str, labelled: Labelled, card: Card | None, *, low: bool)
     if not labelled.random:
         said.append(NOT_RANDOM)
     if one.labelled < ENOUGH:
-        said.append(f"It takes {ENOUGH} labels to compare them with the card.")
+        said.append(f"A comparison with the model's card takes {ENOUGH} labels.")
     elif card is None:
-        said.append("The monitor has no card of this version to compare it with.")
+        said.append("The monitor has no card of this version, so the accuracy is not judged.")
     else:
         limit = expected(labelled, card)
         is_above = least > limit.high

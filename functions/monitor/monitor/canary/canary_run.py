@@ -75,12 +75,12 @@ def failed(*found: str, source: Source = UNKNOWN, figures: Figures | None = None
 
 
 def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
-    """Ask `function`, an alias or a version, and judge its answers.
+    """Ask a function the golden sentences, and judge its answers.
 
-    `deployed` is the ARN of the version that the stack deployed. This version must contain the
-    `expected` model, which is the model in the canary's own package. Another version answers during
-    a deployment, or after somebody moved the alias back. Such a version is judged by its own golden
-    sentences.
+    `function` is the ARN of an alias or of a version. `deployed` is the ARN of the version that the
+    stack deployed. This version must contain the `expected` model, which is the model in the
+    canary's own package. If another version answers (during a deployment, or after somebody moved
+    the alias back), it is judged by its own golden sentences.
     """
     source = Source("", str(expected.card.get("name", "")), "")
     try:

@@ -31,7 +31,7 @@ from monitor.summaries.windows import DAY, cut, moment, stack
 type Version = tuple[str, str]  # the version of the model, and its profile
 
 UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a plan
-# A state has the results of so many last windows. A notice never takes so many unusual windows in a
+# The number of last windows whose results a state keeps. A notice takes fewer unusual windows in a
 # row (false_alarm_table.json).
 REMEMBERED: Final = 10
 DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
@@ -80,7 +80,7 @@ class Accepted:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """Read the baseline from its document. Raises `monitor.baseline.BaselineUnreadable`."""
+        """Read the baseline from its document. Raises `BaselineUnreadable` (baseline.py)."""
         plan = document.get("plan", {})
         return cls(
             number=int(document.get("number", 0)),
@@ -93,7 +93,7 @@ class Accepted:
         )
 
     def may_grow(self, now: float) -> bool:
-        """Return whether the baseline is provisional, and is expected to have enough windows."""
+        """Return whether the baseline is provisional, but should have enough windows by `now`."""
         return not self.armed and now >= self.until
 
     def plan(self) -> dict[str, Any]:
@@ -171,7 +171,8 @@ class Drift:
 class Finding:
     """The verdict on a window, or on a time without windows, by comparison with one reference.
 
-    `older` has the predictions of the version with which `window` was compared in the same time.
+    If two versions were compared over the same time, `window` has the predictions of the newer
+    version, and `older` has the predictions of the older version.
     """
 
     reference: Reference
@@ -199,12 +200,12 @@ def follow(
     choice: Choice,
     now: float,
 ) -> tuple[State, list[Finding]]:
-    """Close and judge each window that is completed by slots that begin at `state.until` or later.
+    """Close and judge each window that new slots complete.
 
-    Slots before `state.until` belong to closed windows. They are still used for a comparison of two
-    versions, if the new window has too few predictions of one version. `choice` has the limits
-    (false_alarm_table.py). If the baseline has changed since the last call, the count of unusual
-    windows in a row starts again.
+    A slot is new if it begins at `state.until` or later. Older slots belong to closed windows. If
+    two versions are compared and the new window has too few predictions of one version, older slots
+    are used too. `choice` has the limits (false_alarm_table.py). If the baseline has changed since
+    the last call, the count of unusual windows in a row starts again.
     """
     number = accepted.number if accepted else 0
     if number != state.number:
@@ -226,7 +227,7 @@ def follow(
             *_against_profile(parts, profile),
             *_between_versions(slots, parts, accepted, choice),
         ]
-    # Predictions of a window that is not closed yet must not hide that the stream has stopped.
+    # Old predictions of an open window do not count: the stream has stopped all the same.
     idle = not (made.full or made.short) and all(now - slot.end >= DAY for slot in new)
     if idle and state.full and stale(state.full, now) and state.stale != int(now // DAY):
         state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
@@ -332,11 +333,11 @@ def _between_versions(
 ) -> list[Finding]:
     """Judge each version except the reference, as soon as it has enough predictions in a window.
 
-    The reference is the baseline's version, or the version with most predictions if there is no
-    baseline. Both versions are compared over the same slots. These are the slots of this window. If
-    they are too few, earlier slots of the last day are added until both versions have enough
-    predictions. After a deployment, the reference has too few predictions even in a whole day. The
-    window is then compared with the baseline.
+    The reference is the version of the baseline. Without a baseline, it is the version with most
+    predictions. Both versions are compared over the slots of this window. If one version has too
+    few predictions there, earlier slots of the last day are added. Some time after a deployment,
+    the reference has too few predictions even in a whole day. The predictions of the new version in
+    this window are then compared with the baseline.
     """
     here = _by_version(parts)
     most = max(here, key=lambda v: sum(s.rows for s in here[v]))
@@ -359,8 +360,8 @@ def _side_by_side(
 ) -> list[list[Summary]] | None:
     """Return the slots of two versions from the time in which both answered.
 
-    They are the slots of the window and, if these are too few, earlier slots of the last day.
-    Returns None if one version has too few predictions even in the whole day.
+    These are slots of the window. If they have too few predictions, earlier slots of the last day
+    are added. Returns None if one version has too few predictions even in the whole day.
     """
     begin, end = min(part.start for part in parts), max(part.end for part in parts)
     day = [slot for slot in slots if end - DAY <= slot.start < end and slot.rows]

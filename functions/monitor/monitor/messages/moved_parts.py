@@ -1,4 +1,4 @@
-"""Describes the parts of signals that moved, each by a number with its usual and extreme value.
+"""Describes each part of a signal that moved, by a number with its usual and its extreme value.
 
 A `Measure` computes the number from summaries. It also has the search that computes the same number
 from predictions, so that `locate_change.py` can split the number by version or script.
@@ -26,9 +26,9 @@ from monitor.summaries.windows import Tally, Windows, stack
 Array = NDArray[np.float64]
 Query = Mapping[str, Any]
 
-MOST: Final = 3  # the most numbers in a message
+MOST: Final = 3  # a message has at most this many numbers
 NOTICEABLE: Final = 0.05  # the smallest change worth showing, as a share of the usual value
-NAMES: Final = 3  # the most unusual values in the name of a number
+NAMES: Final = 3  # the name of a number has at most this many unusual values
 # For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
@@ -61,11 +61,11 @@ class Measure:
     - `field` identifies the number, and `name` is its name.
     - `rose` and `fell` say in words what a higher and a lower number mean.
     - `of` returns the number of each window, shape (windows,). It is NaN if the records lack it.
-    - `mean` is the field whose mean is the number.
-    - `share` is a query if `mean` is None. The number is then the share of the rows that match it.
-    - `values` is given if the number is the share of the rows with an unusual value. It returns the
-      unusual values of a window with their numbers of rows. `noun` says what such a value belongs
-      to.
+    - `mean` is a field if the number is the mean of this field.
+    - `share` is a query if the number is the share of the rows that match the query.
+    - `values` is given if the number is the share of the rows with an unusual value. `values`
+      returns the unusual values of a window, and the number of rows with each of them. `noun` is
+      the word before such values in the name, such as `texts with the flag`.
     """
 
     field: str
@@ -229,7 +229,7 @@ def _centre(field: str, caps: Mapping[str, float]) -> Measure:
 
 
 def median_words(windows: Windows) -> Array:
-    """Return the median number of words of a text in each window; NaN if no text has it."""
+    """Return the median number of words of a text in each window; NaN without such numbers."""
     counts = windows.bins["input.words"]
     total = counts.sum(axis=1)
     at = (np.cumsum(counts, axis=1) >= total[:, None] / 2).argmax(axis=1)

@@ -1,1 +1,1 @@
-"""Reads summaries (counts of predictions), stores them, and joins them to windows."""
+"""Reads summaries (counts of predictions), stores them, and combines them into windows."""
