@@ -309,7 +309,7 @@ class Message:
 
 
 def usually(older: str = "") -> str:
-    """Return the words before a usual value, which is the value of the version `older` if given."""
+    """Return the words before a usual value: "usually", or the name of the version `older`."""
     return f"version {_name(older)}:" if older else "usually"
 
 
