@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None, seconds: int = FUNCTION_SECONDS) ->
     parser = Parser(
         prog="python -m soak",
         description="Sends events through the shipper into a real OpenSearch. Meanwhile the server "
-        "and the connection to it fail at random. At the end, counts whether each event is in the "
+        "and the connection to it fail at random. At the end, checks whether each event is in the "
         "index once.",
     )
     parser.add_argument(

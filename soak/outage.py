@@ -159,8 +159,8 @@ def outage(parts: Stack, rate: float, seconds: float, say: Callable[[str], None]
             if behind <= max(usual, 2 * rate):
                 break
             if now - back > LONGEST:
-                raise RuntimeError(f"{behind:,} events are still behind after {LONGEST:.0f} s")
-            say(f"  {now - back:5.1f} s later, {behind:,} events are behind")
+                raise RuntimeError(f"{behind:,} events are not indexed after {LONGEST:.0f} s")
+            say(f"  {now - back:5.1f} s later, {behind:,} events are not indexed yet")
             time.sleep(SAMPLE_SECONDS)
         came = (parts.result.put - before) / (now - begun)
     parts.drain()
@@ -203,10 +203,12 @@ def table(capacity: Capacity, found: Outage) -> Table:
     drawn.add_row("events a second", "", f"{found.rate:,.0f}")
     drawn.add_row("seconds without the server", "", f"{found.seconds:.0f}")
     drawn.add_row(
-        "most events behind", f"{least.events:,.0f} to {most.events:,.0f}", f"{found.behind:,}"
+        "largest backlog, in events",
+        f"{least.events:,.0f} to {most.events:,.0f}",
+        f"{found.behind:,}",
     )
     drawn.add_row(
-        "seconds until all are indexed",
+        "seconds until the backlog was gone",
         f"{least.seconds:.0f} to {most.seconds:.0f}",
         f"{found.caught_up:.0f}",
     )

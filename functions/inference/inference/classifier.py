@@ -29,7 +29,7 @@ class Prediction:
     the model saw only the first word pieces.
 
     `signature` describes the text in eight small whole numbers, which the model's profile defines.
-    `novelty` tells how unlike this signature is to the signatures of the profile's reference texts:
+    `novelty` tells how far this signature is from the signatures of the profile's reference texts:
     it is the logarithm of the Mahalanobis distance.
     `surprisal` tells how unusual the order of the word pieces is, in bits per pair of neighbours.
     `latency_ms` is the time for tokenising the text and running the model.

@@ -80,8 +80,8 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 def _take(fields: Fields, path: Path) -> Any:
     """Remove a value from `fields`, and return it. Objects that become empty are removed too.
 
-    The path may also be the name of a single field, if this name has dots. Objects inside `fields`
-    are copied before they are changed.
+    If a field has a name with dots, such as `request.id`, the path is taken as this name. Objects
+    inside `fields` are copied before they are changed.
     """
     whole = ".".join(path)
     if whole in fields:

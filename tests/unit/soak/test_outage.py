@@ -26,8 +26,8 @@ def test_the_table_compares_predicted_and_measured_figures() -> None:
     assert rows == [
         ["events a second", "", "2,000"],
         ["seconds without the server", "", "60"],
-        ["most events behind", "120,000 to 160,000", "125,000"],
-        ["seconds until all are indexed", "30 to 60", "41"],
+        ["largest backlog, in events", "120,000 to 160,000", "125,000"],
+        ["seconds until the backlog was gone", "30 to 60", "41"],
     ]
 
 

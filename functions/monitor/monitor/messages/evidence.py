@@ -42,7 +42,7 @@ class Golden:
 
     A signature has eight numbers that describe the content of a text. Golden sentences are texts
     with the answers that the model gave when it was made. The keys of `signatures` are these texts.
-    `card` is None if the card states no accuracy.
+    `card` has the accuracy that the model's card states, and is None if the card states none.
     """
 
     profile: str = ""

@@ -1,6 +1,6 @@
 """The summary of a stream's predictions in a slot of 15 minutes.
 
-It has only numbers that can be added, so that summaries can be joined to windows, and no text.
+A summary contains no text. Its numbers can be added, so that summaries can be joined to windows.
 """
 
 from __future__ import annotations
