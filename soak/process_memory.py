@@ -13,7 +13,7 @@ KIB: Final = 1024
 FEWEST: Final = 30  # with fewer samples nothing is judged
 # Memory may grow by this factor and still count as flat, because allocators keep freed memory.
 WIDER: Final = 1.1
-MORE: Final = 2  # so many more descriptors or threads still count as flat
+MORE: Final = 2  # descriptors or threads may grow by this number and still count as flat
 
 
 class Vitals(NamedTuple):

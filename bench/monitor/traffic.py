@@ -282,8 +282,8 @@ def by_night(
 def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
     """Replace the `share` of each window by rows of `others`.
 
-    `rows` has the shape (windows, size). No row of `others` occurs twice in a window, if there are
-    enough of them.
+    `rows` has the shape (windows, size). If `others` has enough rows, no row of `others` occurs
+    twice in a window.
     """
     result = rows.copy()
     size = rows.shape[1]

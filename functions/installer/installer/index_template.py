@@ -61,8 +61,8 @@ def ensure_apart(scope: Scope, templates: Templates) -> None:
     if mixed:
         raise UserError(
             f"the index prefix {scope.prefix} overlaps with {', '.join(mixed)}, "
-            "which is installed here: one begins with the other, "
-            "so both templates would apply to the same indices. Give a prefix such as dev-cwl-"
+            "which is installed here, so the templates of both prefixes would apply to the same "
+            "indices. Give a prefix such as dev-cwl-: no prefix may begin with another prefix"
         )
 
 
@@ -76,9 +76,9 @@ def owner(templates: Templates, scope: Scope) -> str | None:
 
 
 def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> Step:
-    """Plan the template on a server. Raises `UserError`.
+    """Return the step that installs or removes the template on a server. Raises `UserError`.
 
-    `left` is a reason to leave the template as it is, or empty.
+    `left` is the reason if the template must be left as it is, otherwise empty.
     """
     name = f"index template {scope.shared}"
     found = templates.get(scope.shared)

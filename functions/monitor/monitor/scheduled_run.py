@@ -1,4 +1,7 @@
-"""One scheduled run: updates the summaries, judges every stream, and logs the findings."""
+"""One scheduled run: updates the summaries, judges every stream, and logs the findings.
+
+A stream is the predictions of one model in one log group. A slot is a quarter of an hour.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from shipper.log_index import CommonDays, NotAnswered
 from shipper.settings import Settings
 
 DATA: Final = "kinesis.data"
-# The longest pause between two attempts at a batch, in seconds. Half of it is the shortest.
+# The longest pause between two attempts at a batch, in seconds. The shortest pause is half as long.
 ATTEMPT_PAUSE: Final = 60.0
 
 Record = dict[str, Any]
@@ -38,11 +38,15 @@ Record = dict[str, Any]
 class Attempt:
     """One attempt to deliver the records of a batch.
 
-    `records` is the number of records. `received` counts the lines of the records that were read,
-    and `oldest` is the time of the oldest line, in milliseconds since 1970. `groups` holds the log
-    groups. `unreadable` holds the reasons why records can never be read; its keys are the records'
-    places in the batch. `first_failed` is the place of the first record that is not delivered, or
-    None if all are delivered.
+    - `records` is the number of records.
+    - `received` counts the lines in the records that were read.
+    - `oldest` is the time of the oldest line, in milliseconds since 1970.
+    - `groups` holds the log groups.
+    - `unreadable` maps the place of a record that can never be read to the reason.
+    - `first_failed` is the place of the first record that is not delivered, or None if all records
+      are delivered.
+
+    A place counts from 0 in the batch.
     """
 
     records: int

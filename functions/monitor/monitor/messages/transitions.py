@@ -35,8 +35,8 @@ class Change(StrEnum):
     WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks; once for each baseline
     DIFFERS = "differs"  # a version gives other answers than the version that it is compared with
     AGREES = "agrees"  # the two versions no longer differ
-    INACCURATE = "inaccurate"  # known accuracy is below the card's interval (known_accuracy.py)
-    ACCURATE = "accurate"  # known accuracy is high enough again
+    INACCURATE = "inaccurate"  # accuracy by labels is below the interval of the model's card
+    ACCURATE = "accurate"  # accuracy by labels is high enough again
     DIGEST = "digest"  # once a week, if traffic is too low for a notice
 
 
