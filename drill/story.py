@@ -1,4 +1,4 @@
-"""The story as data: a series of situations, each with its expected result."""
+"""The drill's story as data: a series of situations, each with its expected result."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Expected(StrEnum):
 class Situation:
     """Some hours of traffic.
 
-    Other predictions replace a share of the usual predictions. The share is `share[0]` at the
-    beginning and `share[1]` at the end. The other predictions have texts of the kind `kind`. If
-    `version` is given, that version of the model made them. If `swapped`, their labels are
+    Changed predictions replace a share of the usual predictions. The share is `share[0]` at the
+    beginning and `share[1]` at the end. The changed predictions have texts of the kind `kind`. If
+    `version` is given, they are made by that version of the model. If `swapped`, their labels are
     exchanged. `volume` multiplies the traffic. If `announced`, messages are silenced.
     """
 

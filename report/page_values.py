@@ -45,9 +45,9 @@ class Bucket:
 class Predictions:
     """Live predictions of the span.
 
-    `all_labels` are the labels that the model can give, in the model's order, and then other labels
-    that were found. If there are very many labels, only the most frequent ones are included.
-    `labels` counts the predictions by label.
+    `all_labels` begins with the labels that the model can give, in the model's order. Other labels
+    that were found come after them. If there are very many labels, only the most frequent labels
+    are included. `labels` counts the predictions by label.
 
     `scores` has 21 counts for each label: 20 bins of the score, each 0.05 wide, and scores of
     exactly 1. `all_scores` has the same counts for all labels together. `texts` is the approximate
@@ -192,9 +192,9 @@ class Gap:
 class View:
     """All that the page shows.
 
-    Verdicts, drifts and the examples of `newest` are in order of time, the newest first. So are the
-    lines of each kind in `others`. `failed` has the name of each index in which a search failed,
-    and the reason.
+    Verdicts, drifts, the examples of `newest`, and the lines of each kind in `others` are in order
+    of time, the newest first. `failed` has a pair for each index in which a search failed: the
+    index's name and the reason.
     """
 
     span: Span

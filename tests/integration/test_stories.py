@@ -548,7 +548,7 @@ def test_a_message_quotes_words_of_texts_only_if_permitted(
     assert set(known.words) == found
 
 
-def test_each_transition_causes_one_mail_whatever_is_repeated(
+def test_each_transition_causes_one_mail_even_if_payloads_and_runs_are_repeated(
     playground: Playground,
     mails: dict[str, list[dict[str, Any]]],
     messenger: Callable[[Playground], AbstractContextManager[Runtime]],

@@ -37,7 +37,7 @@ from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings
 
-# The physical id that installers used when a domain could hold only one stack.
+# The physical id of earlier versions of the installer, when a domain could hold only one stack.
 FORMER: Final = NAME
 # The physical id after a failed creation. CloudFormation then sends a deletion of this id. Such a
 # deletion removes nothing, because everything in the domain may be older than the creation.

@@ -26,7 +26,7 @@ SUBJECT: Final = 100  # the most ASCII characters of a subject that SNS accepts
 NAME: Final = 60  # a name from the records is cut to so many characters
 MOST: Final = 0.5  # a source with at least this share of the change explains the change
 NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
-EARLIER: Final = HOUR  # a deployment up to an hour before the first unusual window may be the cause
+EARLIER: Final = HOUR  # a deployment this long before the first unusual window may be the cause
 BUSY: Final = 2.0  # the message has a hint if there is at least twice the usual traffic
 DIGEST: Final = 5  # lines of numbers in a digest
 # Components that do not depend on the model: if they move, the texts themselves changed.

@@ -46,7 +46,7 @@ class Windows:
     - `moments` maps a field to count, sum and sum of squares: shape (windows, 3).
     - `bins` maps a field to the number of rows in each bin: shape (windows, codes).
     - `unknown` counts the rows with an unknown word piece.
-    - `hashes` has, for each window, the number of rows of its most frequent texts by their hash.
+    - `hashes` has a mapping for each window, from a frequent text's hash to its number of rows.
     """
 
     start: Array
