@@ -93,15 +93,15 @@ def measured(
     sessions = [session(model) for model, _ in (ours, other)]
     readers = [reader(tokenizer) for _, tokenizer in (ours, other)]
     for size, target in TARGETS.items():
-        this, its = (
+        this, other_one = (
             contender(found, read.encode(text(size)).ids)
             for found, read in zip(sessions, readers, strict=True)
         )
-        times = interleaved({"this": this, "its": its}, 1, rounds, tick, warm_up=WARM_UP)
-        one, two = times["this"].cpu, times["its"].cpu
+        times = interleaved({"this": this, "other": other_one}, 1, rounds, tick, warm_up=WARM_UP)
+        own, others = times["this"].cpu, times["other"].cpu
         yield Row(
-            f"the session alone, {size} tokens: the other file / this file",
-            median(one) * 1e6, "µs", name, median(two) * 1e6, ratio(two, one), target,
+            f"one run of the model, {size} tokens: the other file / this file",
+            median(own) * 1e6, "µs", name, median(others) * 1e6, ratio(others, own), target,
         )  # fmt: skip
 
 

@@ -172,8 +172,8 @@ def in_vpc(known: dict[str, Price]) -> str:
     one, two = (dollars(estimate.endpoint(zones, known)) for zones in (1, 2))
     return (
         f"`Network=vpc` adds {one} USD a month for the interface endpoint of Secrets Manager in"
-        f" one zone, {two} USD in two zones. With a NAT in place of the endpoint, it adds the price"
-        " of the NAT."
+        f" one zone, {two} USD in two zones. If a NAT replaces the endpoint, `Network=vpc` adds the"
+        " price of the NAT."
     )
 
 

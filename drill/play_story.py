@@ -263,7 +263,7 @@ def predicted(
 ) -> Iterator[tuple[Pools, Runtime]]:
     """Run the real inference function, and yield its predictions for every kind of text.
 
-    `give(kind, number)` returns `number` texts of a kind. The function itself is yielded too.
+    The running function is yielded too. `give(kind, number)` returns `number` texts of a kind.
     """
     lines: list[str] = []
     heard = threading.Condition()

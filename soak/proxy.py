@@ -1,4 +1,4 @@
-"""A proxy before OpenSearch that makes faults, and counts the requests that they strike."""
+"""A proxy in front of OpenSearch. It makes faults, and counts the requests that are struck."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def main() -> int:
     if arguments.data:
         adopt(arguments.out / "genres", genres(arguments.data), GENRES, minilm, steps=80)
     else:
-        print("genres: NOT RUN, because it needs the corpora: DATA=FOLDER (training/README.md)")
+        print("genres: NOT RUN; give the folder of the corpora, DATA=FOLDER (training/README.md)")
     return 0
 
 

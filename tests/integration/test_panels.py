@@ -648,7 +648,7 @@ def test_a_panel_is_empty_for_a_time_without_documents(
 
 
 def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> None:
-    """Documents of earlier versions have no `@kind`. The panels show them."""
+    """The panels also show the documents of earlier versions, which have no `@kind`."""
     noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
     record = RECORDS["prediction"] | {"prediction": {"label": "first", "score": 0.55}}
     forged = [

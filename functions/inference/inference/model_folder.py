@@ -10,7 +10,7 @@ from typing import Any, Final
 INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS: Final = ("logits", "signature", "novelty", "surprisal")
 AGAIN: Final = "make the folder with `make model`"
-# The required fields of the card: the name, the type, and the words for error messages. `_holds`
+# The required fields of card.json: the name, the type, and the words for error messages. `_holds`
 # checks the values.
 FIELDS: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "name": (str, "a string"),

@@ -42,13 +42,14 @@ class Keys(NamedTuple):
 def connect(
     endpoint: str, environment: Mapping[str, str], user: str | None = None
 ) -> RequestsHttpConnection:
-    """Return a connection to `endpoint`, which signs its requests if the endpoint is Amazon's.
+    """Return a connection to `endpoint`. It sends each request once: the caller decides on retries.
 
-    Requests are signed with the AWS keys in `environment`. Requests with a login are not signed,
-    because a domain with its own users accepts a login or a signature, but never both. If the
-    address has no login, the login is `user` with the password in `OPENSEARCH_PASSWORD` of
-    `environment`. Raises `ValueError` if the address cannot be used, or if AWS credentials are
-    needed but not found. The connection sends each request once: the caller decides about retries.
+    - Login: the user and the password are those in the address. If the address lacks them, they are
+      `user`, and `OPENSEARCH_PASSWORD` of `environment`.
+    - Signature: requests to Amazon are signed with the AWS keys in `environment`, but only if there
+      is no login. A domain with its own users accepts a login or a signature, but never both.
+
+    Raises `ValueError` if the address cannot be used, or if AWS keys are needed but not found.
     """
     found = address(endpoint, user=user, password=environment.get(PASSWORD))
     secure = found.scheme == "https"
@@ -92,7 +93,7 @@ def _signature(hostname: str, environment: Mapping[str, str]) -> Any:
 
 
 def _credentials(hostname: str, environment: Mapping[str, str]) -> Any:
-    """Return the AWS keys in `environment`. If it has none, return the keys that botocore finds.
+    """Return the AWS keys in `environment`, or, if there are none, the keys that botocore finds.
 
     Lambda sets the variables of the keys, and the keys stay valid as long as the instance runs.
     botocore would find the same keys, but importing botocore costs time: half as much as importing

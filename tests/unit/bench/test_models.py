@@ -16,7 +16,7 @@ def test_two_models_are_measured_in_turn(
     assert main(["--model", folder, "--against", folder, "--rounds", "1"]) == 0
     shown = capsys.readouterr().out
     for size in (12, 30, 128):
-        assert f"the session alone, {size} tokens" in shown
+        assert f"one run of the model, {size} tokens" in shown
 
 
 @pytest.mark.parametrize(

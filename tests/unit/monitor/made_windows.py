@@ -1,6 +1,6 @@
 """Makes random predictions, and computes their summaries with numpy.
 
-The summaries that the monitor reads from OpenSearch must equal these.
+Tests compare these summaries with those that the monitor reads from OpenSearch.
 """
 
 from __future__ import annotations

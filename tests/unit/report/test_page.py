@@ -279,7 +279,7 @@ def drifts(number: int, streams: int = 1) -> tuple[Drift, ...]:
             "Only the newest 4,000 values are read, so the effects",
         ),
         ({"drifts": drifts(41)}, "Only 40 of 41 signals are shown"),
-        ({"drifts": drifts(9)}, "3 more parts moved"),
+        ({"drifts": drifts(9)}, "3 more changes are in the table"),
         (
             {"verdicts": (replace(verdict("ok", "/0"), message="Look"),) * 9},
             "Only the newest 8 of 9 are shown.",

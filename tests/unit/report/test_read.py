@@ -191,7 +191,7 @@ def test_the_page_names_an_index_that_could_not_be_searched() -> None:
 
 
 def test_only_errors_in_prediction_lines_are_counted() -> None:
-    """Only predictions' lines count: other lines (`@kind: log`) may have an `error.status` too."""
+    """Lines that are no records (`@kind: log`) may have an `error.status` too."""
     index = Index()
     index.view()
     (asked,) = (kinds(each) for each in index.asked if "error.status" in kinds(each))

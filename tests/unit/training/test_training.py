@@ -100,7 +100,7 @@ def test_ewt_gives_words_of_sentences_that_are_long_enough(data: Path) -> None:
 
 
 @pytest.mark.parametrize(("length", "kept"), [(2, 0), (3, 1), (40, 1), (41, 0)])
-def test_ewt_keeps_3_to_40_words(tmp_path: Path, length: int, kept: int) -> None:
+def test_ewt_keeps_sentences_of_3_to_40_words(tmp_path: Path, length: int, kept: int) -> None:
     (tmp_path / "ewt").mkdir()
     rows = "".join(f"{at}\twug\twug\tNOUN\tNN\t_\n" for at in range(1, length + 1))
     (tmp_path / "ewt" / "a.conllu.gz").write_bytes(gzip.compress(f"{rows}\n".encode()))
@@ -320,7 +320,7 @@ def test_a_corrupted_sentence_differs_from_the_original(words: list[str], seed: 
     assert changed is None or (changed.split() != words and changed == " ".join(changed.split()))
 
 
-def test_each_corruption_is_made_where_it_applies() -> None:
+def test_every_kind_of_corruption_occurs() -> None:
     found = {corrupted("The wug was singing", random.Random(seed)) for seed in range(300)}  # noqa: S311
     assert {
         "wug The was singing",  # swapped
