@@ -74,7 +74,7 @@ certain predictions. Fill in the column label, and give the file to the command 
 leaves out rows without a label. Only the random sample (source audit) shows the accuracy of all
 predictions."""
 ACCURACY: Final = """\
-Shows the accuracy of each version with its 95 %% interval, computed from the labels of the last
+Shows the accuracy of each version with its 95 % interval, computed from the labels of the last
 thirty days. Also shows the share of predictions with a label, the labels that the model confuses,
 and how often answers with each score are right."""
 
@@ -166,7 +166,7 @@ def _review(commands: Commands) -> None:
     review = _add(commands, "review", review_command, text, REVIEW)
     add, count = review.add_argument, value(_count)
     add("file", metavar="FILE.csv", help="the file to write; it must not exist")
-    text = "choose from the predictions of this many last days (%(default)s)"
+    text = "choose from the predictions of the last DAYS days (%(default)s)"
     add("--days", type=count, default=7, help=text)
     text = "number of predictions in the random sample of each stream (%(default)s)"
     add("--random", metavar="N", type=count, default=100, help=text)
