@@ -1,4 +1,4 @@
-"""Runs each contender, a function whose cost is measured, in a process of its own.
+"""Runs each contender (a function to measure) in a process of its own.
 
 A single process could not import the shippers of two commits, or a function in another language.
 """
@@ -57,7 +57,7 @@ class Contender:
 
 @contextmanager
 def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
-    """Start a contender, whose name is one of these.
+    """Start the contender with this name.
 
     - `handler`: the shipper's handler from the source tree `tree`.
     - `signed handler`: the same handler, which also signs its requests.

@@ -1,4 +1,4 @@
-"""Predictions of the shipped model as columns of numbers. They are computed once and kept."""
+"""Predictions of the shipped model as columns of numbers, which are computed once and kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests that the workflows run what CONTRIBUTING.md says, and have only the rights that they need.
+"""Tests that the workflows run the commands in CONTRIBUTING.md, and have only the rights they need.
 
 Every version in a workflow is pinned, so that only a commit can change it. `make lint` also checks
 the workflows, with zizmor and with their schemas.

@@ -504,7 +504,7 @@ def installer(stack: Stack, report: Report) -> None:
     ]
     report.equal("version of the installer", version, "1")
     report.leave_out(
-        "which properties the installer gets, and what it does with them",
+        "the properties that the installer gets, and their effect",
         "no function runs, and a custom resource keeps no properties",
     )
     report.leave_out(
@@ -563,7 +563,7 @@ def network(stack: Stack, report: Report, *, subnets: list[str]) -> None:
     functions, domain = by_id[ids["FunctionsSecurityGroup"]], by_id[ids["DomainSecurityGroup"]]
     report.equal("who may call the functions", functions["IpPermissions"], [])
     report.equal(
-        "what the functions may call",
+        "ports and addresses that the functions may call",
         _ports(functions["IpPermissionsEgress"]),
         [(443, ["0.0.0.0/0"], [])],
     )

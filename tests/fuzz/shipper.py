@@ -6,7 +6,7 @@ The folder keeps inputs that reach new code, for the next run. By default it is 
 folder. An input that breaks a check is written to ./crash-...; to try it again, name that file
 instead of the folder. The fuzzer needs atheris (Linux on x86_64).
 
-The first byte of an input says what the other bytes are:
+The first byte of an input decides how the other bytes are used:
 - `d`: awslogs.data.
 - `g`: awslogs.data before base64.
 - `j`: the JSON of the payload.
@@ -272,7 +272,7 @@ def once(pairs: list[tuple[str, Any]]) -> Fields:
 
 
 def whole(digits: str) -> int:
-    """Convert digits to an integer, but raise `Odd` if Python does not read so many digits."""
+    """Convert digits to an integer, but raise `Odd` if there are more digits than Python reads."""
     if len(digits) > 4000:
         raise Odd
     return int(digits)

@@ -1,8 +1,8 @@
 """Tests the stack with a user's own model: its predictions, documents and panels.
 
 A small model with four labels is always tested. If ADOPTED names a folder of models that
-`make test-full` trained, these models are tested too. Golden sentences are texts whose answers were
-recorded when the model was made.
+`make test-full` trained, these models are tested too. Golden sentences are texts with the answers
+that the model gave when it was made.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ ROLES: Final[Mapping[str, dict[str, Any]]] = {
                     "indices:admin/mapping/put",
                 ],
             },
-            # The shipper searches for documents that the console's generated function wrote. It
-            # may read only the fields that are needed for this search.
+            # The shipper counts documents that the console's generated function wrote. The role may
+            # read only the fields that are needed for this count.
             {
                 "index_patterns": [PATTERN],
                 "allowed_actions": ["indices:data/read/search"],

@@ -31,7 +31,7 @@ PURPOSE: Final = b"prediction-monitor: hash of a redacted field"
 HASHED: Final = "redacted:"  # the beginning of a field's hash; `input.hash` has no such beginning
 PARTS: Final = re.compile(r"[.\[\]:/@$#]+")
 BETWEEN: Final = str.maketrans("", "", "-_ \t\r\n\"'`")
-# Members whose value is the name of a field, as in {"name": "password", "value": "x"}.
+# A member with one of these names may hold the name of a field: {"name": "password", "value": "x"}.
 NAMING: Final = frozenset(
     [
         "name",
