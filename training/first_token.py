@@ -66,11 +66,16 @@ def first_query_only(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     weights = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
+    outputs = {output.name for output in graph.output}
     for place, node in enumerate(graph.node):
-        if _is_plain_attention(node) and all(
-            list(reader.input[1:]) == list(BOUNDS)
-            for reader in graph.node
-            if node.output[0] in reader.input
+        if (
+            _is_plain_attention(node)
+            and node.output[0] not in outputs
+            and all(
+                list(reader.input[1:]) == list(BOUNDS)
+                for reader in graph.node
+                if node.output[0] in reader.input
+            )
         ):
             nodes, values = _first_queries(node, weights)
             nodes = [*graph.node[:place], *nodes, *graph.node[place + 1 :]]

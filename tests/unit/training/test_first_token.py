@@ -66,3 +66,12 @@ def test_an_attention_is_not_changed_if_every_token_is_read() -> None:
     model.graph.node.append(helper.make_node("Identity", ["every"], ["all"]))
     first_query_only(model)
     assert "QAttention" in [node.op_type for node in model.graph.node]
+
+
+def test_an_attention_stays_whole_if_it_is_an_output_of_the_graph() -> None:
+    model = attention()
+    model.graph.output.append(
+        helper.make_tensor_value_info("every", TensorProto.FLOAT, [1, "tokens", WIDTH])
+    )
+    first_query_only(model)
+    assert "QAttention" in [node.op_type for node in model.graph.node]
