@@ -12,7 +12,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -103,6 +104,17 @@ class Subscription:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
+
+    @contextmanager
+    def running(self, patience: float) -> Iterator[None]:
+        """Ship lines in a thread. At the end, wait up to `patience` seconds for the last line."""
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            thread.join(patience)
 
     def stop(self) -> None:
         """Let `run` end as soon as no line waits."""

@@ -192,8 +192,7 @@ def stack(
             )
             subscription = Subscription(log_group, pattern, asynchronous)
             parts.callback(_say_missing, subscription, logs, say)
-            parts.callback(_thread(subscription.run).join, 10)
-            parts.callback(subscription.stop)
+            parts.enter_context(subscription.running(10))
             own = {
                 "HASH_KEY": KEY,
                 "LOG_TEXT": settings.log_text,

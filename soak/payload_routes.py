@@ -1,12 +1,11 @@
-"""The two doors of the shipper: the ways on which CloudWatch's payloads reach it.
+"""The two routes by which CloudWatch's payloads reach the shipper.
 
-Through the direct door, CloudWatch invokes the shipper. Through the other door, CloudWatch writes
-into a Kinesis stream, and Lambda invokes the shipper with records of the stream.
+Either CloudWatch invokes the shipper directly, or CloudWatch writes into a Kinesis stream, and
+Lambda invokes the shipper with records of the stream.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ SHARDS: Final = 2
 
 
 @dataclass(slots=True)
-class Door:
+class Route:
     """A subscription that has its own shipper, and the number of failed invocations.
 
     An invocation also counts as failed if it reports records that it could not deliver.
@@ -57,23 +56,23 @@ class Door:
 
 
 @contextmanager
-def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
+def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Route]:
     """Run CloudWatch's asynchronous invocation of the shipper, with its retries and dead letters.
 
     `seconds` is the time limit of an invocation. `keep` stores a dead letter.
     """
     [(log_group, pattern, subscriber)] = plan.subscriptions
     with running(_shorter(plan, subscriber, seconds), {"OPENSEARCH_URL": url}, _ignore) as shipper:
-        door = Door("direct", shipper, Subscription(log_group, pattern, _ignore))
-        door.subscription.ship = Asynchronous(
-            plan.functions[subscriber], door.invoke, keep, RETRY_SECONDS
+        route = Route("direct", shipper, Subscription(log_group, pattern, _ignore))
+        route.subscription.ship = Asynchronous(
+            plan.functions[subscriber], route.invoke, keep, RETRY_SECONDS
         )
-        with _running(door.subscription):
-            yield door
+        with route.subscription.running(DRAIN_SECONDS):
+            yield route
 
 
 @contextmanager
-def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door]:
+def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Route]:
     """Run a Kinesis stream, and the template's event source mapping, which invokes the shipper.
 
     `seconds` is the time limit of an invocation. `keep` stores the records that the mapping gives
@@ -82,25 +81,14 @@ def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Door
     [(log_group, pattern, subscriber)] = plan.subscriptions
     stream = Stream(SHARDS)
     with running(_shorter(plan, subscriber, seconds), {"OPENSEARCH_URL": url}, _ignore) as shipper:
-        door = Door("kinesis", shipper, Subscription(log_group, pattern, stream.put))
-        door.mapping = Mapping(stream, door.invoke, policy(), keep)
-        with door.mapping.running(), _running(door.subscription):
-            yield door
+        route = Route("kinesis", shipper, Subscription(log_group, pattern, stream.put))
+        route.mapping = Mapping(stream, route.invoke, policy(), keep)
+        with route.mapping.running(), route.subscription.running(DRAIN_SECONDS):
+            yield route
 
 
 def _shorter(plan: Template, function: str, seconds: int) -> Function:
     return replace(plan.functions[function], timeout=seconds)
-
-
-@contextmanager
-def _running(subscription: Subscription) -> Iterator[None]:
-    thread = threading.Thread(target=subscription.run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        subscription.stop()
-        thread.join(DRAIN_SECONDS)
 
 
 def _ignore(_line: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,13 +23,8 @@ def subscribed(
     """Apply the subscription filter `resource` of the template to the lines of a log group."""
     given = load()["Resources"][resource]["Properties"]
     found = Subscription(log_group, given["FilterPattern"], ship, filters=(given["FilterName"],))
-    thread = threading.Thread(target=found.run, daemon=True)
-    thread.start()
-    try:
+    with found.running(10):
         yield found
-    finally:
-        found.stop()
-        thread.join(10)
 
 
 def put_predictions(url: str, documents: Iterable[dict[str, Any]]) -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -43,18 +41,6 @@ class Shipped:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloudwatch, "BATCH_SECONDS", 0.01)
-
-
-@contextmanager
-def running(subscription: Subscription) -> Iterator[None]:
-    thread = threading.Thread(target=subscription.run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        subscription.stop()
-        thread.join(5)
-    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +189,7 @@ def test_everything_that_passes_is_shipped_once() -> None:
         for line in part:
             subscription.put(line)
 
-    with running(subscription):
+    with subscription.running(5):
         writers = [threading.Thread(target=put, args=(lines[start::4],)) for start in range(4)]
         for writer in writers:
             writer.start()
@@ -231,6 +217,17 @@ def test_batches_have_a_limited_size_and_keep_the_order_of_lines(
     assert shipped.lines == lines
 
 
+def test_running_ends_its_thread_after_the_last_line_was_shipped() -> None:
+    shipped = Shipped()
+    subscription = Subscription("group", PATTERN, shipped)
+    threads = threading.active_count()
+    with subscription.running(5):
+        subscription.put(WANTED)
+        assert threading.active_count() == threads + 1
+    assert threading.active_count() == threads
+    assert shipped.lines == [WANTED]
+
+
 def test_drain_waits_for_the_subscriber() -> None:
     begun, release = threading.Event(), threading.Event()
 
@@ -239,7 +236,7 @@ def test_drain_waits_for_the_subscriber() -> None:
         assert release.wait(5)
 
     subscription = Subscription("group", PATTERN, ship)
-    with running(subscription):
+    with subscription.running(5):
         assert subscription.drain(5)  # nothing was put
         subscription.put(WANTED)
         assert not subscription.drain(0)
@@ -258,7 +255,7 @@ def test_drain_does_not_wait_for_dropped_lines() -> None:
 
 def test_drain_returns_after_a_failure_of_the_subscriber() -> None:
     subscription = Subscription("group", PATTERN, Shipped(failures=1))
-    with running(subscription):
+    with subscription.running(5):
         subscription.put(WANTED)
         assert subscription.drain(5)
     assert subscription.failures == ["1 lines: the subscriber failed"]
@@ -267,7 +264,7 @@ def test_drain_returns_after_a_failure_of_the_subscriber() -> None:
 def test_lines_after_a_failure_are_shipped() -> None:
     shipped = Shipped(failures=1)
     subscription = Subscription("group", PATTERN, shipped)
-    with running(subscription):
+    with subscription.running(5):
         subscription.put(WANTED)
         assert subscription.drain(5)
         subscription.put('{"message": "prediction", "n": 2}')
