@@ -1,8 +1,8 @@
 """Starts a stack for the soak (a long test with faults), and counts the events in the index.
 
 The soak plays episodes. An episode is a number of events, and a fault that happens while they are
-sent (faults.py). The stack has two doors, through which events reach a shipper: the direct door and
-the door of the stream (payload_routes.py).
+sent (faults.py). Events reach a shipper by two routes: directly, or through a Kinesis stream
+(payload_routes.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from local.runtime import Runtime, running
 from soak.faults import Episode, Fault
 from soak.killable_node import Node
 from soak.numbered_events import line
-from soak.payload_routes import DRAIN_SECONDS, Door, direct, kinesis
+from soak.payload_routes import DRAIN_SECONDS, Route, direct, kinesis
 from soak.process_memory import Vitals, vitals
 from soak.proxy import Proxy
 from tools.ports import free_port
@@ -98,7 +98,7 @@ class Stack:
 
     node: Node
     proxy: Proxy
-    doors: list[Door]
+    routes: list[Route]
     replay: Runtime
     letters: Counter[str]
     chance: random.Random
@@ -110,7 +110,7 @@ class Stack:
 
         Raises `RuntimeError` if events do not arrive although the fault has ended.
         """
-        failed, letters = sum(door.failed for door in self.doors), self.letters.total()
+        failed, letters = sum(route.failed for route in self.routes), self.letters.total()
         self.put(episode.events // 2)
         with self.broken(episode):
             self.put(episode.events - episode.events // 2)
@@ -129,7 +129,7 @@ class Stack:
         played = Played(
             episode,
             struck,
-            sum(door.failed for door in self.doors) - failed,
+            sum(route.failed for route in self.routes) - failed,
             self.letters.total() - letters,
             behind,
         )
@@ -138,15 +138,15 @@ class Stack:
 
     def drain(self) -> None:
         """Wait until all events are shipped. Raises `RuntimeError` if this takes too long."""
-        for door in self.doors:
-            if not door.drain(DRAIN_SECONDS):
-                raise RuntimeError(f"events still wait at the {door.name} door: it hangs")
+        for route in self.routes:
+            if not route.drain(DRAIN_SECONDS):
+                raise RuntimeError(f"events still wait on the {route.name} route: it hangs")
 
     def put(self, events: int, *, paced: bool = True) -> None:
-        """Write events into the log groups of the doors. The door of each event is random."""
+        """Write events into the log groups of the routes. The route of each event is random."""
         begun = time.monotonic()
         for number in range(events):
-            self.chance.choice(self.doors).subscription.put(line(self.result.put))
+            self.chance.choice(self.routes).subscription.put(line(self.result.put))
             self.result.put += 1
             if self.rate and paced:
                 time.sleep(max(0.0, begun + number / self.rate - time.monotonic()))
@@ -174,14 +174,14 @@ class Stack:
             self.proxy.end()
 
     def wait(self, episode: Episode) -> int:
-        """Wait until the fault has struck its requests, or no event waits at the direct door.
+        """Wait until the fault has struck its requests, or no event waits on the direct route.
 
-        Only the direct door is asked, because it gives an event up after some retries. The door of
-        the stream retries until the fault ends. Returns the number of requests that the fault has
-        struck.
+        Only the direct route is asked, because it gives an event up after some retries. The route
+        through the stream retries until the fault ends. Returns the number of requests that the
+        fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
-            if self.doors[0].drain(0):
+            if self.routes[0].drain(0):
                 break
         return struck
 
@@ -199,7 +199,7 @@ class Stack:
 
     def runtimes(self) -> Iterator[tuple[str, Runtime]]:
         """Yield each function with its name."""
-        yield from ((f"shipper, {door.name}", door.shipper) for door in self.doors)
+        yield from ((f"shipper, {route.name}", route.shipper) for route in self.routes)
         yield "replay", self.replay
 
 
@@ -238,10 +238,11 @@ def stack(seed: int, rate: float | None = None, seconds: int = FUNCTION_SECONDS)
         replay = parts.enter_context(
             running(plan.functions["ReplayFunction"], settings, lambda _: None)
         )
-        doors = [
-            parts.enter_context(door(plan, proxy.url, keep, seconds)) for door in (direct, kinesis)
+        routes = [
+            parts.enter_context(open_route(plan, proxy.url, keep, seconds))
+            for open_route in (direct, kinesis)
         ]
-        yield Stack(node, proxy, doors, replay, letters, random.Random(seed), rate)  # noqa: S311
+        yield Stack(node, proxy, routes, replay, letters, random.Random(seed), rate)  # noqa: S311
 
 
 def soak(
