@@ -46,6 +46,17 @@ DAILY: Final = 10  # the least number of pairs of windows a day apart for an est
 # component.
 BY_HOUR: Final = 0.5
 NOT_THERE: Final = "the records do not have it"
+# The fields of `Means` in its JSON form, apart from `names`.
+ARRAYS: Final = (
+    "centre",
+    "deviation",
+    "covariance",
+    "hours",
+    "hour_windows",
+    "hour_noise",
+    "plain",
+)
+NUMBERS: Final = ("caps", "degrees", "windows", "rows", "deff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,39 +129,20 @@ class Means:
 
     def to_json(self) -> dict[str, Any]:
         """Return the chart as a JSON object."""
-        arrays = (
-            "centre",
-            "deviation",
-            "covariance",
-            "hours",
-            "hour_windows",
-            "hour_noise",
-            "plain",
-        )
-        numbers = ("caps", "degrees", "windows", "rows", "deff")
-        lists = {name: getattr(self, name) for name in arrays}
+        lists = {name: getattr(self, name) for name in ARRAYS}
         return {
             "names": list(self.names),
-            **{name: getattr(self, name) for name in numbers},
+            **{name: getattr(self, name) for name in NUMBERS},
             **{name: None if value is None else value.tolist() for name, value in lists.items()},
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read a chart that `to_json` wrote."""
-        arrays = (
-            "centre",
-            "deviation",
-            "covariance",
-            "hours",
-            "hour_windows",
-            "hour_noise",
-            "plain",
-        )
         read: dict[str, Any] = {
-            n: None if content[n] is None else np.array(content[n], float) for n in arrays
+            n: None if content[n] is None else np.array(content[n], float) for n in ARRAYS
         }
-        rest = {n: content[n] for n in ("caps", "degrees", "windows", "rows", "deff")}
+        rest = {n: content[n] for n in NUMBERS}
         return cls(names=tuple(content["names"]), **rest, **read)
 
 
