@@ -187,7 +187,7 @@ STORIES = (
         (
             "began with function version 8",
             "more answers are spam",
-            "function version 8: 100 % of the change",
+            "function version 8 (new): 100 % of the change",
             "Last deployment: function version 8",
             "update-alias --function-name classifier-f --name live --function-version 7 ",
         ),
@@ -223,7 +223,11 @@ STORIES = (
         new_customer,
         "begins",
         WAIT,
-        ("customer acme, which is new", "% of the predictions, new)", "towards sentences like"),
+        (
+            "customer acme, which is new",
+            "customer acme (new): 100 % of the change",
+            "towards sentences like",
+        ),
     ),
     Story(
         "outage",

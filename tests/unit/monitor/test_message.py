@@ -84,7 +84,7 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
         "What moved: fewer answers are ham: share of ham 31 %, usually 72 %, never "
         "below 66 % in the 30 days before.\n"
-        "Where: function version 8: 100 % of the change (100 % of the predictions, new).\n"
+        "Where: function version 8 (new): 100 % of the change, 100 % of the predictions.\n"
         "Does it hurt: ham 31 %, usually 72 %; spam 69 %, usually 28 %; estimated "
         "accuracy 0.84 (0.80 to 0.88; blind to swapped labels), usually 0.83; "
         "canary passed at 11:50; 812 predictions an hour, usually 790.\n"
@@ -322,8 +322,8 @@ def test_a_message_about_any_other_change_advises_to_do_nothing(change: Change) 
         ),
         (
             replace(WORDS, now=5, extreme=4),
-            ("texts are shorter: median words of a text 5, usually 9, but also 4 in the 30 days "
-            "before"),
+            ("texts are shorter: median words of a text 5, usually 9, but down to 4 in the 30 "
+            "days before"),
         ),
         (
             replace(LABEL, usual=0.12, extreme=None, older="1"),

@@ -151,8 +151,10 @@ class Moved:
             said += f", {usually(self.older)} {self._number(self.usual)}"
         if self.extreme is not None:
             beyond = self.now >= self.extreme if self.up else self.now <= self.extreme
-            side = "above" if self.up else "below"
-            side = f"never {side}" if beyond else "but also"
+            if beyond:
+                side = "never above" if self.up else "never below"
+            else:
+                side = "but up to" if self.up else "but down to"
             said += f", {side} {self._number(self.extreme)} in the {self.days} days before"
         return said
 
@@ -532,13 +534,13 @@ def _late(facts: Facts) -> str:
 
 
 def _where(source: Source) -> str:
-    new = ", new" if source.new else ""
+    new = " (new)" if source.new else ""
     rows = f"{100 * source.of_rows:.0f} % of the predictions"
-    named = f"{source.attribute} {_name(source.value)}"
+    named = f"{source.attribute} {_name(source.value)}{new}"
     if source.of_change is None:
-        return f"{named} ({rows}{new})"
+        return f"{named}: {rows}"
     # The share can exceed 1, if other parts of the traffic moved in the opposite direction.
-    return f"{named}: {100 * min(1.0, source.of_change):.0f} % of the change ({rows}{new})"
+    return f"{named}: {100 * min(1.0, source.of_change):.0f} % of the change, {rows}"
 
 
 def _hurts(facts: Facts) -> Iterator[str]:
