@@ -105,8 +105,8 @@ def table(rows: Sequence[tuple[Situation, Seen]]) -> list[tuple[str, ...]]:
 
 
 def _words(seen: Seen) -> str:
-    notices = f"{seen.notices} notices" if seen.notices != 1 else "1 notice"
+    notices = {0: "no notice", 1: "1 notice"}.get(seen.notices, f"{seen.notices} notices")
     after = f" after {seen.hours:.0f} h" if seen.hours is not None else ""
     silenced = f", {seen.silenced} silenced" if seen.silenced else ""
     canary = ", the canary fails" if "fail" in seen.canary else ""
-    return f"{notices if seen.notices else 'no notice'}{after}{silenced}, last {seen.word}{canary}"
+    return f"{notices}{after}{silenced}, last verdict {seen.word}{canary}"

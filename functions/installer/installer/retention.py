@@ -178,7 +178,7 @@ def _coming_deletions(server: Server, scope: Scope, age: str, names: Collection[
     return "".join(
         [
             first,
-            f", {len(due)} of them from today on" if due else "",
+            f", {len(due)} of them today" if due else "",
             f", the {'next' if due else 'first'} on {min(later):%Y-%m-%d}" if later else "",
         ]
     )

@@ -52,11 +52,18 @@ def test_the_table_shows_the_result_and_whether_it_was_expected() -> None:
             "a launch",
             "12 h",
             "a silenced notice",
-            "2 notices after 6 h, 2 silenced, last notice",
+            "2 notices after 6 h, 2 silenced, last verdict notice",
             "A title",
             "yes",
         ),
-        ("a launch", "12 h", "a silenced notice", "no notice, last ok, the canary fails", "", "NO"),
+        (
+            "a launch",
+            "12 h",
+            "a silenced notice",
+            "no notice, last verdict ok, the canary fails",
+            "",
+            "NO",
+        ),
     ]
 
 

@@ -25,7 +25,7 @@ def test_install_puts_everything_into_an_empty_domain_and_prints_links(
     lines = output.splitlines()
     told = lines.pop(1)
     assert told.startswith(
-        "retention: 2 cwl-* indices are deleted 30d after being made, 1 of them from today on, "
+        "retention: 2 cwl-* indices are deleted 30d after being made, 1 of them today, "
         "the next on 20"
     )
     assert lines[:10] == [

@@ -195,7 +195,7 @@ def test_coming_deletions_are_reported_before_anything_is_written(
         )
     first = datetime.fromtimestamp((NOW + 6 * day) / 1000, UTC)
     wanted = (
-        "retention: 3 cwl-* indices are deleted 7d after being made, 2 of them from today on, "
+        "retention: 3 cwl-* indices are deleted 7d after being made, 2 of them today, "
         f"the next on {first:%Y-%m-%d}"
     )
     assert wanted in output.splitlines()
