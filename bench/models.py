@@ -120,7 +120,7 @@ def reader(tokenizer: str) -> Tokenizer:
 
 
 def contender(found: onnxruntime.InferenceSession, ids: list[int]) -> Contender:
-    """Return a function that runs the session on these word pieces, a single text.
+    """Return a function that runs the session on one text, given by the ids of its word pieces.
 
     The function returns 1, the number of texts.
     """

@@ -228,7 +228,7 @@ def predict(running: Stack, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the documents of these predictions, and why OpenSearch accepts no documents.
+    """Return the documents of these predictions, and OpenSearch's reasons to accept no documents.
 
     The function waits at most `FIND_SECONDS` until all documents are there. While lines wait to be
     shipped, it asks every `REFRESH_SECONDS` whether OpenSearch has a reason to accept no documents.
@@ -258,10 +258,10 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 
 
 def serve(running: Stack, page: Console, port: int | None = None, model: str = "") -> NoReturn:
-    """Show the newest predictions, refusals and the main panels until interrupted.
+    """Show the newest predictions and failed requests, and the main panels, until interrupted.
 
-    The terminal and a page at `port` show them. `model` is the folder of the user's own model, or
-    empty. Raises `UserError` if a function's process ends.
+    They are shown in the terminal and on a page at `port`. `model` is the folder of the user's own
+    model, or empty. Raises `UserError` if a function's process ends.
     """
     # imported here, because only this command needs the page
     from local.page import Page, serve_page  # noqa: PLC0415
@@ -341,7 +341,7 @@ def say_refusals(running: Stack, page: Console, before: list[str]) -> list[str]:
 
 
 def say_failures(running: Stack, page: Console, messages: Messages) -> None:
-    """Print each failure of a function once, and keep the last ones for the page."""
+    """Print each failure of a function once, and keep the last failures for the page."""
     for what, failures in (
         ("a shipment failed", running.subscription.failures),
         ("a request failed", running.failures),

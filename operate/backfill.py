@@ -4,12 +4,12 @@ The lines are read from the log group.
 
 A line must get the same id here as from the subscription. With another id, there would be a second
 document of the line. AWS documents both `eventId` of FilterLogEvents and `id` of a subscription
-only as "the ID of the event". In published samples, both numbers have the same structure:
+only as "the ID of the event". In published samples, both ids are numbers of the same structure:
 
     time of the event * 2^144 + time of its ingestion * 2^80 + place in the batch
 
-The times are in milliseconds. Links into CloudWatch's console work with both numbers. So this
-module assumes that the two numbers are equal, and `reconcile.compare_ids` checks this before
+The times are in milliseconds. Links into CloudWatch's console work with both ids. So this
+module assumes that the two ids of a line are equal, and `reconcile.compare_ids` checks this before
 anything is sent.
 """
 

@@ -205,7 +205,8 @@ def _narrowest(
 ) -> tuple[Path, dict[str, Any]]:
     """Return the fastest graph that is close to the checkpoint, and figures of the comparison.
 
-    At least 98 % of the labels must be those of the checkpoint.
+    A graph is close if at least 98 % of its labels are those of the checkpoint. `kernels.WIDTHS`
+    begins with the fastest form, so the first close graph is returned.
     """
     flips = 0
     for name, make in kernels.WIDTHS.items():

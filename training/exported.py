@@ -53,7 +53,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
     """Write the classifier for one sentence as an ONNX file with 32-bit numbers.
 
     Input and outputs are those of `Sentence`, with the names `ids`, `sentence_logits` and `pooled`.
-    The file's properties `heads` and `width` describe the encoder, because onnxruntime's optimizer
+    The file has the encoder's `heads` and `width` as properties, because onnxruntime's optimizer
     needs both.
     """
     with warnings.catch_warnings():

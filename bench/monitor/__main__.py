@@ -48,11 +48,12 @@ SETS: Final = 21  # number of sets of sentences for which `predicted` returns pr
 class Scale:
     """The size of a run: how often each measurement is repeated.
 
-    - `dial`, `bars` and `power` are numbers of random draws: for the false-alarm table, for false
-      alarms on other traffic, and for drift.
-    - `splits` and `resplits` are numbers of random divisions: of independent rows, and of labelled
-      sentences.
+    - `dial` is the number of random draws for the false-alarm table.
+    - `bars` is the number of random draws for false alarms on other traffic.
+    - `splits` is the number of random divisions of independent rows.
+    - `power` is the number of random draws for drift.
     - `documents` is the number of documents that OpenSearch reads.
+    - `resplits` is the number of random divisions of labelled sentences.
     """
 
     dial: int = 120

@@ -24,13 +24,16 @@ from monitor.summaries.windows import DAY
 
 TESTED: Final = 96  # drifted windows that are compared with each baseline
 NARROW_WINDOWS: Final = 400  # windows that are compared with the profile
-# Each rival (another method, bench.monitor.rivals) gets fewer windows, and rows of the baseline.
-RIVAL_WINDOWS: Final = 60
-RIVAL_ROWS: Final = 1500
+# A rival is another method (bench.monitor.rivals).
+RIVAL_WINDOWS: Final = 60  # windows that each rival gets
+RIVAL_ROWS: Final = 1500  # rows of a baseline with which a rival compares the windows
 
 
 def effect(judgement: Judgement) -> float:
-    """Return the median effect on the means over all windows, in standard deviations of rows."""
+    """Return the effect size of the signal `means`, in standard deviations of rows.
+
+    The result is the median of the effect sizes of all windows.
+    """
     return float(np.median(next(s.effect for s in judgement.signals if s.name == "means")))
 
 
@@ -46,7 +49,7 @@ def under_bursts(
 ) -> list[dict[str, Any]]:
     """Measure, for each drift, the share of windows that the monitor finds unusual.
 
-    The rivals (other methods, bench.monitor.rivals) get some of the same windows.
+    The rivals get some of the same windows.
 
     - `made` makes days of traffic without drift, from the set `of`.
     - `row` is a row of the false-alarm table. The monitor uses its level.

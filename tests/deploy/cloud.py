@@ -120,7 +120,10 @@ def client(service: str) -> Any:
 
 
 def packaged(folder: Path) -> Path:
-    """Write the built template whose packages are in fakecloud's S3, and return its path."""
+    """Upload the built packages to fakecloud's S3, and write a template that names them there.
+
+    Returns the path of the template, which is in `folder`.
+    """
     path = folder / "packaged.yaml"
     _sam("package", "--resolve-s3", "--no-progressbar", "--output-template-file", str(path))
     return path
@@ -164,8 +167,8 @@ def find(setting: str | None) -> str | None:
 def started(binary: str, output: Path) -> Iterator[None]:
     """Run fakecloud on a free port of 127.0.0.1, and let this process use it instead of AWS.
 
-    Child processes use fakecloud too. Its output is written to the file `output`. It uses no
-    container engine even if there is one, so that the results are the same on all machines.
+    Child processes use fakecloud too. The output of fakecloud is written to the file `output`.
+    fakecloud uses no container engine, so that the results are the same on all machines.
     """
     address = f"127.0.0.1:{free_port()}"
     _reach_nothing_but(f"http://{address}")

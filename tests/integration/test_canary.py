@@ -279,7 +279,7 @@ def test_a_message_names_the_last_scheduled_run_that_passed(
     assert 0 <= now - last.at < 60
 
 
-def test_a_package_without_questions_for_the_users_own_function_counts_as_a_failure(
+def test_a_canary_without_questions_for_a_function_of_your_own_counts_as_a_failure(
     start_canary: Callable[..., Canary],
 ) -> None:
     canary = start_canary("", DEPLOYED_VERSION="", CANARY_FUNCTION=f"{NAME}:prod")

@@ -33,7 +33,7 @@ LINES = (
     '[INFO] prediction {"prediction": {"label": "second", "score": 0.5}}',
     "a prediction in plain text",
 )
-# The index refuses this line: `prediction` is a text, but an object in other records.
+# The index refuses this line, because `prediction` is a text here, and an object in other records.
 HARD = '{"message": "prediction", "prediction": "none"}'
 
 Events = list[dict[str, Any]]
@@ -264,7 +264,7 @@ def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
         yield url, shipper
 
 
-def test_the_index_of_the_day_of_the_move_keeps_its_mapping_and_the_next_index_has_ours(
+def test_our_mapping_begins_with_the_index_of_the_day_after_the_move(
     bare: tuple[str, Runtime],
 ) -> None:
     url, shipper = bare

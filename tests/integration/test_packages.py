@@ -32,7 +32,8 @@ RUNTIME_GLIBC = (2, 34)  # in Amazon Linux 2023, the system of Lambda's runtime 
 def packages(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the folder of packages for each processor architecture.
 
-    `make build` has built the packages for one architecture; this fixture builds the others.
+    `make build` has built the packages for one architecture. This fixture builds them for the
+    other architecture.
     """
     native = os.environ.get("ARCHITECTURE", "x86_64")
     (other,) = ELF_MACHINES.keys() - {native}

@@ -30,7 +30,7 @@ def test_a_pattern_matches_the_lines_that_should_pass_and_no_other_lines(
 @pytest.mark.parametrize(
     "case", TABLE["refused"], ids=[case["pattern"] for case in TABLE["refused"]]
 )
-def test_a_pattern_that_cloudwatch_refuses_gets_one_sentence(case: dict[str, Any]) -> None:
+def test_a_pattern_that_cloudwatch_refuses_is_refused_with_a_sentence(case: dict[str, Any]) -> None:
     with pytest.raises(PatternRefused, match=re.escape(case["says"])) as refused:
         parse(case["pattern"])
     assert case["pattern"] in str(refused.value)

@@ -1,6 +1,7 @@
 """Tests that a message describes each part of a signal by a number that people know.
 
-A signal is a tested property of a window, such as the labels. Its parts are, for instance, labels.
+A signal is a tested property of a window, such as the shares of the labels. In this signal, each
+label is a part.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_a_stream_is_stale_a_day_after_its_last_full_window() -> None:
     assert not stale(MONDAY + HOUR, MONDAY)  # clocks may differ
 
 
-def test_the_sentence_names_the_largest_change_and_other_weekdays_are_recognised() -> None:
+def test_the_sentence_names_the_largest_change_and_missing_weekdays_are_recognised() -> None:
     chance = np.random.default_rng(1)
     parts = [summary(records(100, chance), MONDAY + at * HOUR, seconds=HOUR) for at in range(40)]
     reference = accepted.fit(parts)

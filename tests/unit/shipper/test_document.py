@@ -953,6 +953,7 @@ def test_fields_are_copied_if_only_their_values_look_like_reserved_names() -> No
 
 
 ORDER = '{"level":"ERROR","message":"payment failed","order":{"id":17}}'
+# CloudWatch adds these system fields to a line if its subscription asks for them.
 SYSTEM = {"@aws.account": "111122223333", "@aws.region": "eu-west-1"}
 
 

@@ -578,7 +578,7 @@ def test_no_line_takes_long_to_read(start: str, unit: str, end: str) -> None:
         ),
     ],
 )
-def test_extracted_fields_are_read_as_the_consoles_function_reads_them(
+def test_extracted_fields_are_converted_to_numbers_and_objects_if_possible(
     extracted: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     found = read_extracted(extracted)

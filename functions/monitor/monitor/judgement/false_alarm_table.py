@@ -21,9 +21,9 @@ DEFAULT_DAYS: Final = 90
 class Row:
     """A row of the table.
 
-    A lower `level` makes the tests of a window stricter. A notice needs `in_a_row` consecutive
-    unusual windows. With a baseline of `windows` windows, one stream then has at most one false
-    notice in `days` days.
+    With a lower `level`, fewer windows are unusual. A notice needs `in_a_row` consecutive unusual
+    windows. With a baseline of `windows` windows, one stream then has at most one false notice in
+    `days` days.
     """
 
     windows: int
@@ -78,10 +78,11 @@ def choose(
     streams: int = 1,
     table: tuple[Row, ...] | None = None,
 ) -> Choice:
-    """Choose the loosest row that promises `days` for all streams together.
+    """Choose a row that promises at least `days` for all streams together.
 
-    If no row promises so much, the strictest row is chosen. Only rows of one size of baseline are
-    considered: the largest size that is not above `windows`, or the smallest size if all are above.
+    Among such rows, the row with the fewest days is chosen. If there is no such row, the row with
+    the most days is chosen. Only rows of one size of baseline are considered: the largest size that
+    is not above `windows`, or the smallest size if all are above.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})
