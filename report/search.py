@@ -24,9 +24,9 @@ class Connection(Protocol):
 def searching(
     connection: Connection, index: str, seconds: int = SECONDS
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return a function that searches an index pattern. Without an index, it returns {}.
+    """Return a function that searches an index pattern.
 
-    The function raises the connection's exceptions.
+    If there is no index, the function returns {}. It raises the connection's exceptions.
     """
     path = f"/{index}/_search?ignore_unavailable=true&allow_partial_search_results=false"
 

@@ -30,9 +30,9 @@ class Vitals(NamedTuple):
 
 
 def vitals(session: int) -> Vitals | None:
-    """Return a sample of the function in the session `session`, which its emulator leads.
+    """Return a sample of the function's process, or None while the function has no process.
 
-    The result is None while the function has no process.
+    `session` is the id of the Linux session of the function's emulator.
     """
     for folder in PROC.glob("[0-9]*"):
         try:

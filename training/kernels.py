@@ -63,7 +63,7 @@ def dynamic(source: Path, target: Path) -> None:
 def in_blocks(source: Path, target: Path) -> None:
     """Write a graph with 8-bit weights in blocks of 128, and activations quantised by row.
 
-    It is closer to the checkpoint than `dynamic`, and half as fast.
+    The graph is closer to the checkpoint than the graph of `dynamic`, and half as fast.
     """
     from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415  needs onnx-ir
         DefaultWeightOnlyQuantConfig,
@@ -92,7 +92,7 @@ def as_it_is(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-# Ordered from the fastest form to the form that is closest to the checkpoint. The first one that
+# Ordered from the fastest form to the form that is closest to the checkpoint. The first form that
 # keeps the labels is taken.
 WIDTHS: Final[dict[str, Callable[[Path, Path], None]]] = {
     "8-bit products": dynamic,

@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.monitor.traffic import Chance, Index, Pool, Table, altered, bursts, mixed, parts
 
-# A drift takes the table of all rows, the windows, the name of the set that they come from, and a
-# random generator. It returns the changed windows.
+# A drift is a function. Its parameters are the table of all rows, the windows, the name of the set
+# that the rows of the windows come from, and a random generator. It returns the changed windows.
 Drift = Callable[[Table, Index, str, Chance], Index]
 
 
@@ -67,7 +67,8 @@ BURSTS: Final[dict[str, Drift]] = {
     "3 % of words misspelt": changed("misspelt a little", 1.0),
     "none": joined("cola", 0.0),
 }
-# Drifts in windows that are compared with the profile, each with the number of rows in a window.
+# Drifts in windows that are compared with the model's profile (statistics of validation texts).
+# With each drift comes the number of rows in a window.
 NARROW: Final[dict[str, tuple[Drift, int]]] = {
     "other domain 100 % (EWT)": (joined("ewt", 1.0), 100),
     "shuffled 20 %": (changed("shuffled", 0.2), 100),

@@ -26,7 +26,7 @@ FIELDS: Final = (
     *(f"input.sig.s{at}" for at in range(8)),
 )  # fmt: skip
 CARD: Final = json.loads((MODEL / "card.json").read_text(encoding="utf-8"))
-# In the order of `Rows.label`: the label's number is its place here.
+# A number in `Rows.label` is the position of the label in this tuple.
 LABELS: Final[tuple[str, str]] = (CARD["labels"][1], CARD["labels"][0])
 PROBABILITY: Final = f"prediction.probability.{field_names(LABELS)[LABELS[0]]}"
 

@@ -55,7 +55,7 @@ def search(source: Table, rows: Index) -> dict[str, float]:
             assert not answer.json()["errors"]
         requests.post(f"{url}/{INDEX}/_refresh", timeout=60).raise_for_status()
         indexed = perf_counter()
-        # A new process reads, because the predictions take memory in the present process.
+        # A new process reads, so that the peak memory does not include this process's predictions.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             count, seconds, memory = pool.submit(read, url).result()
     assert count == len(rows)

@@ -203,7 +203,7 @@ def halves(
 ) -> tuple[Callable[[Index], NDArray[np.bool_]], Callable[[Index], NDArray[np.bool_]]]:
     """Divide documents into two halves that have no document in common.
 
-    Returns a function for each half. It returns true for the documents of this half.
+    Returns a function for each half. The function returns true for the documents of its half.
     """
 
     def one(documents: Index) -> NDArray[np.bool_]:
@@ -244,8 +244,8 @@ def steady(of: Pool) -> Callable[[int, Chance], Index]:
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     """Make traffic as `steady` does, but with genres that change with the hour.
 
-    At noon, half of the genres are `1 + swing` times as frequent as without the swing. At midnight,
-    the other half of the genres are.
+    Half of the genres are most frequent at noon, the other half at midnight: `1 + swing` times as
+    frequent as without the swing.
     """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 

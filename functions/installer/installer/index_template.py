@@ -34,8 +34,8 @@ def index_template() -> dict[str, Any]:
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
     """Return the template of a prefix in the form of OpenSearch's API, with its owner.
 
-    Some domains require that an index's number of copies is a multiple of `copies`. The template
-    then allows at most `copies`.
+    If the domain requires that the number of copies of an index is a multiple of `copies`, the
+    template allows at most `copies` copies. For a domain without this rule, `copies` is None.
     """
     template = index_template()
     template["index_patterns"] = [scope.pattern]
@@ -78,7 +78,7 @@ def owner(templates: Templates, scope: Scope) -> str | None:
 def plan(server: Server, scope: Scope, templates: Templates, left: str = "") -> Step:
     """Return the step that installs or removes the template on a server. Raises `UserError`.
 
-    `left` is the reason if the template must be left as it is, otherwise empty.
+    If the template must be left as it is, `left` is the reason. Otherwise `left` is empty.
     """
     name = f"index template {scope.shared}"
     found = templates.get(scope.shared)
@@ -136,10 +136,10 @@ def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
 
 
 def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
-    """Return a number that must divide the number of an index's copies, or None.
+    """Return n if the number of copies of an index must be a multiple of n, otherwise None.
 
-    In a domain with the setting `BALANCE` (Multi-AZ with Standby), this is the number of zones. If
-    the domain's settings may not be read, the number is taken from the installed template.
+    In a domain with the setting `BALANCE` (Multi-AZ with Standby), n is the number of zones. If the
+    domain's settings may not be read, n is taken from the installed template.
     """
     answer = server.ask("GET", SETTINGS, also={400, 401, 403, 404, 405})
     if answer.status != 200:

@@ -43,9 +43,9 @@ def requests(
 ) -> Iterator[Request]:
     """Yield the requests of a first installation, in the order of sending.
 
-    A domain with the setting "Multi-AZ with Standby" needs another number of copies in the index
-    template. If `days` is None, there is no retention policy. `roles` has a list of ARNs for each
-    kind of role.
+    The index template does not fit a domain with the setting "Multi-AZ with Standby", which needs
+    another number of copies. If `days` is None, there is no retention policy. `roles` has a list of
+    ARNs for each kind of role.
     """
     yield _json(
         "PUT",

@@ -12,7 +12,7 @@ from monitor.judgement.judge_stream import Drift, Finding
 VERSION: Final = 1
 # A smaller p is written as this value, because the index keeps p as a 32-bit float.
 SMALLEST: Final = 1e-30
-NAME: Final = 200  # a name from the records is cut to so many characters
+NAME: Final = 200  # the most characters of a name from the records; longer names are cut
 
 
 class Line(NamedTuple):

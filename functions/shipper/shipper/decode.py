@@ -125,8 +125,8 @@ def _inflate(data: bytes, limit: int, name: str) -> bytearray:
     """Inflate all members of the gzip data.
 
     Stops after `limit` + 1 inflated bytes, and raises `PayloadInvalid` if the end is missing. After
-    each member, the decompressor copies the rest of its input. The input is one block and not all
-    data, because otherwise many small members would take quadratic time.
+    each member, the decompressor copies the rest of its input. So its input is one block: if it
+    were all data, many small members would take quadratic time.
     """
     inflated, position = bytearray(), 0
     while position < len(data):
@@ -171,8 +171,8 @@ def _parse_leniently(data: bytearray) -> Payload:
     """Read a payload that the strict parser refused, for instance because of a lone surrogate.
 
     Without this function, one bad line would make the payload's other lines unreadable. `data` is
-    now valid UTF-8, so the strict parser often succeeds. If the strict parser fails and `data` is
-    small, Python's parser is used. Python's values need many times the memory of the data.
+    now valid UTF-8, so the strict parser often succeeds. If it fails, Python's parser is used, but
+    only for small `data`: Python's values take many times the memory of `data`.
     """
     try:
         return _payload(data)

@@ -48,14 +48,16 @@ class NotDelivered(Exception):
 class Outcome:
     """The counts of a delivery.
 
-    `excluded` counts the lines of a kind that is not shipped; every other line becomes a document.
-    `rescued` counts the documents that the index refused at first and accepted with fewer fields.
-    `predictions` counts the documents of live predictions, delivered or not. `reasons` counts the
-    documents that are not in the index, by reason. `sent_bytes` counts bytes before compression.
-    `available` is true if the server was able to process the last request. `denied` is true if the
-    server refused every document of the last request for lack of permission. If the payloads come
-    in a batch (shipper.stream), `first_failed` is the place of the first payload with a document
-    that is not in the index.
+    - `excluded` counts the lines of a kind that is not shipped. All other lines become documents.
+    - `rescued` counts the documents that the index refused at first and accepted with fewer fields.
+    - `predictions` counts the documents of live predictions, delivered or not.
+    - `reasons` counts the documents that are not in the index, by reason.
+    - `sent_bytes` counts bytes before compression.
+    - `available` is true if the server was able to process the last request.
+    - `denied` is true if the server refused every document of the last request for lack of
+      permission.
+    - `first_failed` is used if the payloads come in a batch (shipper.stream). It is the position of
+      the first payload with a document that is not in the index.
     """
 
     indexed: int = 0
@@ -157,11 +159,12 @@ class RetryBudget:
 class _Delivery:
     """The state of one delivery.
 
-    `busy` holds the documents to send again, and `refused` holds the documents that the server
-    refused, each with its verdict. `too_large` holds the size of the smallest document that was too
-    large even in a request of its own, and the verdict on this document. `chunk_bytes` limits the
-    next chunk. It is halved when the server is too busy or does not answer, and doubled when the
-    server is not too busy for any document.
+    - `busy` holds the documents to send again, each with its verdict.
+    - `refused` holds the documents that the server refused, each with its verdict.
+    - `too_large` holds the size of the smallest document that was too large even in a request of
+      its own, and the verdict on this document.
+    - `chunk_bytes` limits the next chunk. It is halved when the server is too busy or does not
+      answer, and doubled when the server is not too busy for any document.
     """
 
     connection: RequestsHttpConnection
@@ -372,7 +375,7 @@ class _Delivery:
             self.outcome.fail(document, NO_FORM % _detailed(verdict))
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
-        """Send a document without its fields. A request that held only this document has failed.
+        """Send a document without its fields, after a request with this document alone has failed.
 
         Returns True if the server accepts the document now: then the fields were the cause.
         """

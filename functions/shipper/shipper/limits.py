@@ -21,7 +21,7 @@ from shipper.partial_document import rescued
 # name.
 DEPTH: Final = 20
 NAMES: Final = 1000  # index.mapping.total_fields.limit
-ESCAPED_DOT: Final = b"\\u002"  # the beginning of the escape of a dot
+ESCAPED_DOT: Final = b"\\u002"  # the first bytes of an escaped dot (\u002e)
 TOO_DEEP: Final = {"type": "not sent whole", "limit": f"mapping depth [{DEPTH}]"}
 TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 

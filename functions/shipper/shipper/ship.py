@@ -21,9 +21,9 @@ def ship(
 
     This raises no exception: the outcome holds the failures too.
     """
-    # Other functions may have put lines of a log group into the index of records, and the server is
-    # asked on which days they did (log_index.py). Only this stack ships log groups of records, so
-    # the server is not asked about these.
+    # Another function may also have shipped this log group, and put its lines into the index of
+    # records. The server is asked on which days this was so (log_index.py). Only this stack ships
+    # the log groups of its records, so for these the server is not asked.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
     excluded: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """The command `feedback`: joins the labels of a CSV file to their predictions.
 
-The command itself writes the joined records (prediction and label) into the monitor's index.
+The command writes the joined records (prediction and label) into the monitor's index.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from monitor.scheduled_run import asking
 COLUMNS: Final = ("prediction_id", "label", "source", "explanation", "identifier")
 NEEDED: Final = COLUMNS[:2]
 ROWS: Final = 1000  # rows that are joined at once
-SHOWN: Final = 20  # the number of rows that are printed if more rows did not join
+SHOWN: Final = 20  # of the rows that did not join, at most this many are printed
 SECONDS: Final = 2  # the time between two lines of progress
 
 Row = dict[str, Any]

@@ -35,7 +35,7 @@ from monitor.summaries.store import Conflict, Store
 from monitor.summaries.summary import SLOT
 from monitor.summaries.windows import DAY, HOUR
 
-LATE: Final = 7 * DAY  # seconds after a slot in which its lines and predictions may still arrive
+LATE: Final = 7 * DAY  # seconds after a slot; its lines and predictions may arrive until then
 MOST: Final = 50_000  # the most lines that one run reads
 SECONDS: Final = 60  # after this time, a run reads no further page of lines
 PAGE: Final = 1000  # lines in one answer of OpenSearch
@@ -73,8 +73,10 @@ class Gathered:
     """The result of one run.
 
     - `joined` is the number of labels that have joined in this run.
-    - `not_joined` is the number of labels that cannot join. `reasons` counts them by reason.
+    - `not_joined` is the number of labels that cannot join.
     - `waiting` is the number of labels with an id that is still unknown.
+    - `reasons` counts the labels that did not join in this run, by reason. It includes the labels
+      that wait.
     - `behind` is the number of lines that are not read yet.
     - `examples` has some ids that did not join, each with its reason.
     - `problem` is the reason why nothing could be read, or empty.

@@ -17,7 +17,7 @@ VALUES: Final = 50  # the most flags, and the most scripts, in an answer
 # The most pairs of slot and version in an answer. A pair has at most about 1,900 buckets
 # (`buckets`), and OpenSearch refuses an answer with more than 65,535 buckets.
 PAGE: Final = 30
-SPAN: Final = 8 * SLOT  # seconds of predictions that one search reads
+SPAN: Final = 8 * SLOT  # the length of the time span that one search reads, in seconds
 NOTHING_ABOVE: Final = 1e-9  # no share lies between 0 and this number
 
 SEVERAL: Final = {"stream": "@log_group", "model": "model.name"}
