@@ -31,7 +31,7 @@ EXAMPLE = (
 )
 
 
-def test_only_files_of_the_example_name_its_labels() -> None:
+def test_only_files_of_the_example_contain_its_labels() -> None:
     labels = json.loads((SHIPPED / "card.json").read_text(encoding="utf-8"))["labels"]
     words = [argument for label in labels for argument in ("-e", label)]
     found = subprocess.run(

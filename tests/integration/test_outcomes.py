@@ -297,9 +297,9 @@ def test_a_value_of_another_type_never_counts_as_indexed(
 
 
 def test_many_field_names_of_another_log_group_leave_room_for_our_labels(running: Stack) -> None:
-    """An index allows 1,000 fields. The other group has 700 names, and each label is a field.
+    """One index would be too small: it allows 1,000 fields, and each name or label is a field.
 
-    The other group's lines are not records, so they have an index of their own.
+    But the other group's lines are not records, so they have an index of their own.
     """
     day = 384
     names = events_of(day, json.dumps({f"name{number}": 1 for number in range(700)}))

@@ -4,7 +4,8 @@ A shape is a set of parameters with a name. The name begins with one of these wo
 
 - *existing*: the stack uses an existing domain.
 - *installed*: the stack also installs the dashboards in the existing domain.
-- *own*: the stack has its own domain. (In *own function*, the user has an own function.)
+- *own function*: the stack uses an existing domain, and the user's own function in place of ours.
+- *own* (all other names with this word): the stack has its own domain.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Stack(NamedTuple):
     def log_groups(self) -> dict[str, str]:
         """Return the log groups of the parameter LogGroups; the keys are their subscriptions.
 
-        Each subscription belongs to a place in the parameter's list.
+        The name of a subscription has the log group's position in the parameter's list.
         """
         places = enumerate(self.given.get("LogGroups", "").split(","), start=1)
         return {f"LogGroup{place}": name for place, name in places if name}

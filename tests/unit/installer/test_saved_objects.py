@@ -165,7 +165,7 @@ def test_attributes_that_the_api_wants_as_strings_are_packed_and_unpacked(
         assert isinstance(json.loads(value), dict | list)
 
 
-def test_the_import_has_one_line_per_object_after_the_objects_that_it_refers_to() -> None:
+def test_the_import_has_a_line_per_object_and_referenced_objects_come_first() -> None:
     lines = [json.loads(line) for line in ndjson(saved_objects()).decode().splitlines()]
     assert [line["id"] for line in lines] == list(OBJECTS)
     seen: set[str] = set()
@@ -206,7 +206,9 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
 
 
 @asking("search", "visualization")
-def test_every_panel_counts_live_traffic_and_describes_exceptions(one: SavedObject) -> None:
+def test_panels_count_live_traffic_and_panels_of_shipping_name_an_exception(
+    one: SavedObject,
+) -> None:
     assert source(one)["query"]["language"] == "lucene"
     assert query(one).startswith(LIVE)
     kinds = re.compile(
@@ -341,7 +343,7 @@ def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject
 
 def test_every_panel_but_one_is_on_exactly_one_dashboard() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    # This saved search is on no dashboard. A table there shows the same texts, each text once.
+    # This saved search is on no dashboard. A table on a dashboard shows each of its texts once.
     alone = "prediction-monitor-strangest"
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
@@ -434,7 +436,7 @@ def test_the_entry_of_a_subfield_names_its_parent_field(name: str) -> None:
         (timedelta(days=90), timedelta(days=1)),
     ],
 )
-def test_the_bars_of_a_time_axis_have_kibanas_length(shown: timedelta, bar: timedelta) -> None:
+def test_a_bar_of_a_time_axis_is_as_long_as_in_kibana(shown: timedelta, bar: timedelta) -> None:
     assert interval((NOON - shown, NOON)) == bar
 
 
@@ -509,7 +511,7 @@ def test_an_aggregation_that_is_switched_off_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("schema", ["metric", "segment"])
-def test_an_aggregation_that_is_not_known_is_named(schema: str) -> None:
+def test_the_error_about_an_unknown_aggregation_names_it(schema: str) -> None:
     with pytest.raises(ValueError, match=r"the (metric|bucket) geohash_grid is not supported"):
         request(
             changed(

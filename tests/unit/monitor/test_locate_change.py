@@ -133,7 +133,7 @@ def test_a_field_that_is_no_keyword_can_name_a_part_of_the_traffic(
     [
         ({"result": "pass", "asked": 64}, Canary(passed=True, at=900)),
         ({"result": "fail", "asked": 64}, Canary(passed=False, at=900)),
-        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # it got no answers
+        ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # no answers
     ],
 )
 def test_a_canary_result_without_the_field_asked_is_marked_as_not_compared(

@@ -113,7 +113,7 @@ def test_the_mean_score_of_a_model_that_is_not_calibrated_is_not_called_accuracy
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
-def test_the_built_card_says_whether_the_model_is_calibrated(
+def test_the_card_of_the_model_is_used_only_if_it_says_that_the_model_is_calibrated(
     calibrated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("card.json", "profile.json"):
