@@ -1,6 +1,7 @@
 """Builds the bodies of the searches for predictions.
 
-The answers contain only numbers and values of fields, never a text or a whole prediction.
+The answers contain only numbers and values of fields, never a text or a whole prediction. A stream
+is the predictions of one model in one log group. A slot is a quarter of an hour.
 """
 
 from __future__ import annotations
