@@ -48,8 +48,8 @@ class Plot:
     """A plot of `kind` "bars" or "lines". A plot without series is empty.
 
     `ticks` are the labels of the vertical axis, from the bottom. `below` are the labels of the
-    horizontal axis, from the left. If `usual` is not None, a dashed line marks the
-    usual value, `usual` units below the top.
+    horizontal axis, from the left. If `usual` is not None, the plot has a dashed line for the usual
+    value, and `usual` is the distance of this line from the top, in units.
     """
 
     title: str

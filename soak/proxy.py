@@ -101,7 +101,7 @@ class Proxy(ThreadingHTTPServer):
         self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing, because a client that gives up closes its connection."""
+        """Print nothing. A client that gives up closes its connection, which is expected here."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """The reason to end with a non-zero exit code, in one sentence that says what to do."""
+    """A problem that ends the command with a non-zero exit code.
+
+    Its text is one sentence, which also says what to do.
+    """

@@ -1,4 +1,7 @@
-"""Measures how long a run of the monitor takes when the summaries of predictions exist already."""
+"""Measures how long the monitor takes to accept a baseline, and to judge a window.
+
+The summaries of predictions exist already, so reading predictions is not measured.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ from monitor.summaries.summary import SLOT, Moments, Summary, from_document, to_
 from monitor.summaries.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-# A row is a prediction, and a slot is a quarter of an hour. A slot gets this many times the usual
-# number of rows, so that as many bins are filled as with LARGE predictions a day. Then each row is
-# counted several times, so that a day has LARGE rows.
+# A day of LARGE rows (predictions) is imitated in two steps. First, each slot (a quarter of an
+# hour) gets FULLER times the usual number of rows. These rows fill as many bins of the histograms
+# as LARGE rows a day would fill. Then each row is counted so often that a day has LARGE rows.
 FULLER: Final = 10
 
 

@@ -103,7 +103,8 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     following = _following(server, base, scope)
     ours = [index for index, followed in following.items() if followed.policy == scope.shared]
     free = [index for index, followed in following.items() if followed.policy is None]
-    # An index keeps the version of the policy that it began with, until the policy is set again.
+    # An index follows the version of the policy with which it began. It follows a newer version
+    # only after the policy is set for this index again.
     newest = there["_seq_no"] if there else None
     stale = [index for index in ours if following[index].version not in {None, newest}]
     late = ours if state in {State.MISSING, State.DIFFERENT} else stale

@@ -222,7 +222,7 @@ def _tell(
 def fill(
     connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
 ) -> int:
-    """Summarise the slots of a span that have more predictions than their summaries count.
+    """Summarise the slots of a span for which the index has predictions that no summary counts.
 
     Returns the number of slots that were read. If the index has fewer predictions than a summary
     counts, the summary is kept, because old predictions are deleted earlier than summaries. Raises

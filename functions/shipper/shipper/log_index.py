@@ -10,10 +10,10 @@ other index, it would have two documents.
 
 Documents of the generated function and of the earlier versions have no field `@kind`. So if the
 common index holds a document without `@kind` from a log group, all lines that the log group wrote
-on that day and on the next day go to the common index. The next day is included because the
-generated function may deliver its first line of that day later than this shipper. If the function
-is removed, the log group's lines go to their own index from the second day after the removal
-(docs/from-the-console.md).
+on that day and on the next day go to the common index. The next day is included for the time after
+midnight: if this shipper is then faster than the generated function, the index does not hold any
+document of the new day yet. If the function is removed, the log group's lines go to their own index
+from the second day after the removal (docs/from-the-console.md).
 
 Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """
@@ -54,8 +54,8 @@ class CommonDays:
     """The days on which a log group's lines belong in the common index.
 
     A day is a number of days since 1970-01-01. The server is asked once for each day, when the
-    first line of the day is shipped. If the server does not permit counting documents, there are no
-    such days.
+    first line of the day is shipped. If the server does not permit counting documents, the log
+    group has no such days.
     """
 
     def __init__(

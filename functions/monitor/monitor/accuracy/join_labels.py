@@ -43,9 +43,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A judgement (a label for one prediction), and model and log group of the prediction.
+    """A judgement (a label for one prediction), with conditions for the prediction.
 
-    The label joins the prediction only if they match. An empty model or log group always matches.
+    The label joins the prediction only if the prediction has this model and this log group. An
+    empty `model` or `log_group` is no condition.
     """
 
     judgement: Judgement
@@ -58,7 +59,7 @@ class Outcomes:
     """The result of joining labels.
 
     `new` and `replaced` count joined records. `reasons` has a reason for each label that did not
-    join. A key is the place of the label in the given order, from 0.
+    join. Its keys are the positions of these labels in the given sequence.
     """
 
     new: int = 0

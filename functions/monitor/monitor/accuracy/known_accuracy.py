@@ -30,7 +30,7 @@ from monitor.summaries.summary import Stream, Summary
 
 type News = tuple[Finding, Change | None]  # a finding, and the change that its message reports
 
-# The fewest labels with which the last result of a version is kept. A version can lose labels,
+# If a version has fewer labels than this, its last result is forgotten. A version can lose labels,
 # because only the labels of the last 30 days count.
 HELD: Final = ENOUGH // 2
 

@@ -40,10 +40,11 @@ def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) 
     """Return the differences between the slots of two versions. The smallest p comes first.
 
     The slots of both versions must cover the same time, and must have predictions. Components that
-    a version lacks are left out. A profile describes the validation texts of a model. If the
-    versions have different profiles, components that depend on the profile are left out too. Each
-    comparison is a z test of two means or shares. The variance of rows is multiplied by `deff`, the
-    design effect of the baseline.
+    a version lacks are left out. If the versions have different profiles (statistics of the model's
+    validation texts), components that depend on the profile are left out too.
+
+    Each comparison is a z test of two means or shares. The variance of rows is multiplied by
+    `deff`, the design effect of the baseline.
     """
     fields = Fields.ALL if older[0].profile == newer[0].profile else Fields.UNPROFILED
     windows = stack([total(older), total(newer)])

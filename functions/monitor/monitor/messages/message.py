@@ -26,9 +26,9 @@ SUBJECT: Final = 100  # the most ASCII characters of a subject that SNS accepts
 NAME: Final = 60  # a name from the records is cut to so many characters
 MOST: Final = 0.5  # a source with at least this share of the change explains the change
 NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
-EARLIER: Final = HOUR  # a deployment this long before the first unusual window may be the cause
+EARLIER: Final = HOUR  # a deployment may be the cause if it was at most this long before the change
 BUSY: Final = 2.0  # the message has a hint if there is at least twice the usual traffic
-DIGEST: Final = 5  # lines of numbers in a digest
+DIGEST: Final = 5  # the most lines of numbers in a digest
 # Components that do not depend on the model: if they move, the texts themselves changed.
 INPUT: Final = (
     "input.words", "input.non_letter_share", "strange input.non_letter_share", "mostly_non_letter",
@@ -125,7 +125,8 @@ class Moved:
     - `extreme` is a value of a window in the last `days` days before the change: the highest value
       if the number rose, and the lowest if it fell. If it is not known, `extreme` is None.
     - `share` says that the number is a share of the predictions.
-    - `older` is the version whose value is `usual`, or empty if that is the baseline's value.
+    - `older` is empty if `usual` is the baseline's value. If `usual` is the value of an older
+      version, `older` is the name of that version.
     """
 
     field: str
@@ -215,11 +216,11 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The number of predictions in a time with too few of them for a window, and the usual number.
+    """The traffic in a time that has too few predictions for a window, and the usual traffic.
 
     - `rows` is the number of predictions in this time.
-    - `usual` is the number that the baseline has in a time of the same length.
-    - `hourly` is the number an hour that the baseline has at this hour of the day.
+    - `usual` is the baseline's number of predictions in a time of the same length.
+    - `hourly` is the baseline's number of predictions an hour at this hour of the day.
     - `last` is the end of the last quarter of an hour with a prediction, in seconds since 1970.
 
     A number that is not known is None.

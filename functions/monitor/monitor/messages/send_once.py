@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 
 CLAIMED: Final = "messages/claimed/"
 WAITING: Final = "messages/waiting/"
-# This is longer than the messenger may run (template.yaml), and shorter than the three minutes
-# after which Lambda makes its last retry of an invocation.
+# Lambda makes its last retry three minutes after the first try has failed. The lease must be
+# shorter than these three minutes, and longer than the messenger's time limit (template.yaml).
 LEASE: Final = timedelta(seconds=150)
 TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}  # errors of a conditional write
 SENT: Final = b"sent"

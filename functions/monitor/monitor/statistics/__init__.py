@@ -1,1 +1,1 @@
-"""Statistical tests on arrays of numbers, without any access to data."""
+"""Statistical tests. They work on arrays of numbers, and read no documents."""

@@ -60,10 +60,11 @@ class Summary:
     - `version` is the version of the model, and `profile` the id of its profile. Both may be empty.
     - `rows` is the number of predictions.
     - `moments` maps a field to its moments.
-    - `bins` maps a field, and the code of a bin of `bins.SCALES`, to the number of rows in the bin.
+    - `bins` maps a field to the bins of its histogram. Each bin has a code (bins.py), and the code
+      is mapped to the number of rows in the bin.
     - `labels`, `flags` and `scripts` map a value to the number of rows that have it.
     - `unknown` counts the rows with a word piece that the tokenizer does not know.
-    - `hashes` maps the hash of each of the most frequent texts to its number of rows.
+    - `hashes` has the most frequent texts: the hash of a text is mapped to the number of its rows.
     - `distinct` is the approximate number of different texts.
     """
 
