@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--max-tokens",
         type=int,
-        help="largest number of word pieces of a text (default: what the model takes, at most 512)",
+        help="largest number of word pieces of a text (default: the model's limit, at most 512)",
     )
     parser.add_argument(
         "--about",
