@@ -598,7 +598,8 @@ def _without_request(answer: dict[str, Any]) -> dict[str, Any]:
 def group_name(reference: str) -> str:
     """Return a log group's name.
 
-    `Ref` gives the name in AWS, but an ARN in fakecloud. So an ARN may contain another ARN.
+    `Ref` gives the name in AWS, but an ARN in fakecloud. If the template puts such a `Ref` into an
+    ARN, that ARN contains another ARN in fakecloud.
     """
     return reference.rpartition(":log-group:")[2].rstrip(":*")
 

@@ -1,7 +1,8 @@
 """Makes a model folder with four labels, without torch.
 
-Its texts are in two scripts, and its tokenizer has no token for unknown text. The network is small
-and has random weights. Like every other model, it is assembled by training/assemble_folder.py.
+The texts of its sample are in two scripts, and its tokenizer has no token for unknown text. The
+network is small and has random weights. Like every other model, this model is assembled by
+training/assemble_folder.py.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
 @pytest.mark.parametrize(
     ("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD]
 )
-def test_an_error_of_a_server_leads_to_one_sentence_and_exit_code_1(  # noqa: PLR0917
+def test_an_unusable_server_or_address_leads_to_one_sentence_and_exit_code_1(  # noqa: PLR0917
     domain: Domain,
     folder: Path,
     capsys: pytest.CaptureFixture[str],

@@ -79,7 +79,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
-def test_a_stream_that_fails_still_logs_its_waiting_lines_once_and_reports_the_exception(
+def test_if_a_stream_cannot_be_judged_its_waiting_lines_are_logged_once_and_the_exception_is_kept(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:
@@ -115,7 +115,7 @@ def test_a_stream_is_judged_even_if_its_labels_cannot_be_counted(
     assert Remembered.read(kept.state.source) == low
 
 
-def test_a_stream_whose_baseline_cannot_be_read_is_counted(
+def test_a_stream_with_an_unreadable_baseline_is_counted_as_failed(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any) -> Any:
@@ -128,7 +128,7 @@ def test_a_stream_whose_baseline_cannot_be_read_is_counted(
 
 
 @pytest.mark.parametrize(("each", "days"), [(3, 120), (400, 14)])
-def test_feasible_reads_more_days_if_traffic_is_low(
+def test_the_command_feasible_reads_more_days_if_traffic_is_low(
     each: int, days: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed = MONDAY + 200 * DAY

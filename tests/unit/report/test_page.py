@@ -452,7 +452,7 @@ def test_a_message_that_asks_for_nothing_says_so() -> None:
     assert "Recovered: nothing to do - local minilm-cola" in text(verdicts=(told,))
 
 
-def test_signals_from_before_a_silence_are_shown_with_their_age() -> None:
+def test_signals_older_than_the_last_prediction_are_shown_with_their_age() -> None:
     signal = Drift(
         "/group model", NOW - timedelta(hours=7), "label", 0.5, 0.4, 0.03, "ham", 0.5, 0.1,
         unusual=False, limit=0.00025,

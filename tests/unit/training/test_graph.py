@@ -279,7 +279,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "".join(map(str, order)))
-def test_shipped_model_scores_a_batch_as_each_sentence_alone(
+def test_the_model_gives_a_sentence_the_same_outputs_in_a_batch_and_alone(
     classifier: Classifier, encoded: list[list[int]], order: tuple[int, ...]
 ) -> None:
     assert_rows_have_the_outputs_that_they_have_alone(
@@ -287,7 +287,7 @@ def test_shipped_model_scores_a_batch_as_each_sentence_alone(
     )
 
 
-def test_shipped_model_scores_a_batch_as_the_classifier_does(
+def test_the_model_scores_a_batch_as_the_classifier_scores_each_sentence(
     classifier: Classifier, encoded: list[list[int]]
 ) -> None:
     found = runner(classifier._session)(*padded(encoded))
