@@ -166,7 +166,7 @@ def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> No
             f"the large {alone[2]:,.0f}"
         ),
         f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
-        f"the shipper {estimate.SHIPPER_LOG_BYTES:,} a payload",
+        f"The shipper writes {estimate.SHIPPER_LOG_BYTES:,} bytes of log a payload",
         f"a document takes {estimate.DOCUMENT_BYTES:,} bytes",
         f"{estimate.HOURS} hours",
         f"{estimate.INFERENCE_MS} ms of 1 GB for a request",
