@@ -74,8 +74,8 @@ class Answer:
 
     - `pins` are pairs of package and version.
     - The keys of `findings` are package, version and name of the vulnerability.
-    - `unknown` maps each reason why something could not be audited to the first lock file with this
-      reason.
+    - `unknown` has the reasons why something could not be audited, and for each reason the first
+      lock file to which it applies.
     """
 
     pins: set[tuple[str, str]] = field(default_factory=set)

@@ -24,7 +24,7 @@ GIB: Final = 2**30
 # English EWT). The functions ran under the Lambda runtime emulator, with OpenSearch 3.8.
 INFERENCE_LOG_BYTES: Final = 1_493  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
-RECORD_BYTES: Final = 844  # of these, the bytes of the record
+RECORD_BYTES: Final = 844  # the bytes of the record, a part of INFERENCE_LOG_BYTES
 SHIPPER_LOG_BYTES: Final = 1_008  # counts, metrics, START, END and REPORT of one payload
 SHIPPER_LOG_LINES: Final = 4
 DOCUMENT_BYTES: Final = 1_686  # pri.store.size / docs.count
@@ -79,7 +79,7 @@ ANSWER_BYTES: Final = 500
 # The number of mails about alarms and drift in a month.
 EMAILS: Final = 100
 
-# --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with it
+# --- from template.yaml; tests/unit/cost/test_cost.py checks that both agree
 MEMORY_GB: Final = {
     "inference": 1.0,
     "shipper": 1.0,

@@ -1,4 +1,4 @@
-"""Sentences of the page: the state of the model, what needs a person, and what moved."""
+"""Sentences of the page: the state of the model, advice, troubles, and signals that moved."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ ACCEPT: Final = (
     "accept them:"
 )
 COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
-# For a word of the banner: the kinds of message (`change`) that may add advice to the banner.
+# The keys are words of the banner. The values are the kinds of message (`change`) that add advice.
 ABOUT: Final = {
     "notice": ("begins", "spreads"),
     "silent": ("stale",),
     "stale": ("stale",),
 }
-# For an advice of a message (`action`): the words that the banner puts before its own advice.
+# The keys are the advice of a message (`action`). The values stand before the banner's own advice.
 ADVISED: Final = {
     "wait until morning": "The message of {time} says that this can wait until morning. Then: ",
     "look now": "The message of {time} says that you should look now: ",
@@ -81,7 +81,7 @@ PROBABILITY: Final = "prediction.probability."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the banner of the page says: the most urgent finding, advice, and other troubles.
+    """The text of the page's banner: the most urgent finding, advice, and other troubles.
 
     `command` is the command that the advice asks for, if any.
     """
@@ -96,7 +96,7 @@ class Answer:
 
 
 def answer(view: View) -> Answer:
-    """Return what the banner says about a view.
+    """Return the text of the banner for a view.
 
     The findings in order of urgency are: a failing canary, a notice, a time without predictions,
     and the worst of the newest verdicts.
@@ -124,7 +124,10 @@ def answer(view: View) -> Answer:
 
 
 def _advice(word: str, worst: Verdict | None, view: View) -> str:
-    """Return what to do. If the stream's newest message fits the word, begin with that message."""
+    """Return the advice for a word of the banner.
+
+    If the stream's newest message fits the word, the advice begins with the message's advice.
+    """
     advice = ADVICE.get(word, "")
     told = next(
         (one for one in view.verdicts if worst and one.stream == worst.stream and one.message), None
@@ -221,7 +224,7 @@ def subject(drift: Drift) -> str:
         case "flags":
             return f"The share of inputs with {drift.part}"
         case "duplicates":
-            return f"The increase of the share of the text with hash {drift.part}"
+            return f"The increase in share of the text with hash {drift.part}"
         case _:
             return f"The share of predictions with {part(drift.signal)} in {drift.part}"
 

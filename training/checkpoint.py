@@ -141,8 +141,7 @@ def _max_tokens(folder: Path, config: dict[str, Any], wanted: int | None) -> int
     most = min(positions, LONGEST)
     if wanted is not None and not 3 <= wanted <= most:
         raise UserError(
-            f"max tokens must be between 3 and {most}, the most that {folder} can take, "
-            f"not {wanted}."
+            f"max tokens must be between 3 and {most} (the limit of {folder}), not {wanted}."
         )
     own = (
         _json(folder / "tokenizer_config.json", "").get("model_max_length")

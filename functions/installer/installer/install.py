@@ -39,10 +39,10 @@ class DesiredState:
 
     Without `opensearch` or without `dashboards`, the parts on that server are left out. Without
     `keep`, retention is left out. `objects` are rendered for `scope`. `groups` are the log groups
-    that the stack names. `stacks` is about the stacks of this tenant that use the prefix: it maps
-    each stack's name to its manifest (installer.object_state). `links` maps the titles of
-    dashboards and searches to links. `deployed` is true if the stack was installed before. With
-    `audit_log`, OpenSearch's audit log is switched on.
+    that the stack names. `stacks` has the stacks of this tenant that use the prefix: the keys are
+    their names, and the values are their manifests (installer.object_state). `links` maps the
+    titles of dashboards and searches to links. `deployed` is true if the stack was installed
+    before. With `audit_log`, OpenSearch's audit log is switched on.
     """
 
     objects: Sequence[SavedObject]
@@ -92,7 +92,7 @@ def desired_state(
 ) -> DesiredState:
     """Build the desired state from addresses, which may contain a name and a password.
 
-    If requests must be signed, and the host's name is not a name of Amazon, give `region`.
+    Give `region` if requests must be signed, and the host's name does not belong to Amazon.
 
     If `scope.former` is true, this stack may use the former names, which do not include the stack's
     name. The manifest in Dashboards tells whether the stack uses these names.
@@ -288,7 +288,7 @@ def _installed(
     holder = manifest(patterns[ours.id]).stack if ours and ours.id in patterns else ""
     if holder and not scope.stack:
         raise UserError(
-            "here, dashboards and roles without a stack in their names "
+            "the dashboards and roles with the former names (without a stack's name) "
             f"belong to the stack {holder}: give --stack {holder}, or the name of your own stack"
         )
     former = not scope.stack or holder == scope.stack or (scope.former and not holder)

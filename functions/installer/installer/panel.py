@@ -14,8 +14,8 @@ from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # the most documents that a saved search shows
-# Pairs of a bound and the length of a bar. The time shown is divided by BARS. The panel uses the
-# first pair with a bound that is longer than the result.
+# Each pair is a bound and the length of a bar. With BARS bars, the length would be the time shown
+# divided by BARS. Kibana takes the first pair with a bound above this length.
 INTERVALS: Final = (
     (timedelta(seconds=5), timedelta(seconds=1)),
     (timedelta(seconds=7.5), timedelta(seconds=5)),

@@ -34,9 +34,9 @@ def announce_accuracy(
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return what the next run must remember, and findings about accuracy with their messages.
+    """Return data for the next run, and findings about accuracy. A finding may have a message.
 
-    `before` is what the last run remembered. `findings` are the other findings of this run. Only
+    `before` is the data from the last run. `findings` are the other findings of this run. Only
     labels of predictions of the last thirty days are counted. Raises `ServerProblem`.
     """
     before = unlike_profile(findings, before)

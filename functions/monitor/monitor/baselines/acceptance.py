@@ -171,8 +171,8 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
     """Return sentences that say how large a change can be detected, and after how long.
 
-    They assume that all `streams` streams together may give at most one false notice in `days`
-    days.
+    The calculation assumes that all `streams` streams together may give at most one false notice in
+    `days` days.
     """
     if not slots:
         return ["No predictions in these days."]

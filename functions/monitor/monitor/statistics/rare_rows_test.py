@@ -33,7 +33,9 @@ class Rare:
     windows: int
 
     def judge(self, counts: Array, rows: Array) -> tuple[Array, Array]:
-        """Return, for each kind in each window, the one-sided p, and its share minus `rate`.
+        """Return, for each kind in each window, the one-sided p and the excess share.
+
+        The excess share is the kind's share of the window's rows, minus `rate`.
 
         `counts` and both results have the shape (windows, kinds). `rows` has the shape (windows,).
         """
