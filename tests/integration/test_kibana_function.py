@@ -137,8 +137,8 @@ def starting(  # noqa: PLR0917
 ) -> Starting:
     """Return a function that starts the installer.
 
-    `seconds` is the time limit of an invocation; by default, it is the template's. `variables`
-    replace environment variables.
+    `seconds` is the time limit of an invocation; without `seconds`, the template's limit applies.
+    `variables` replace environment variables.
     """
 
     @contextmanager
@@ -397,7 +397,7 @@ def test_a_failure_is_answered_in_time(
 def test_a_user_who_may_not_install_learns_which_request_is_not_permitted(
     guarded: str, dashboards: Domain, arns: dict[str, str], starting: Starting
 ) -> None:
-    dashboards.login = None  # because the stand-in knows only one of OpenSearch's users
+    dashboards.login = None  # the stand-in would refuse this user: it knows only the administrator
     with starting(HASTY, SECRET_ARN=arns["nobody"]) as installer:
         answer = installer.send("Create")
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", FAILED)

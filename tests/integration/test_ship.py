@@ -128,7 +128,7 @@ def test_every_panel_of_predictions_counts_every_line_of_the_sample(running: Sta
     assert sum(bucket["doc_count"] for bucket in buckets) == 50
 
 
-def test_a_field_map_makes_predictions_and_a_wrong_map_leads_to_one_sentence(
+def test_a_field_map_turns_lines_into_predictions_and_a_wrong_map_is_refused(
     running: Stack, tmp_path: Path
 ) -> None:
     path = tmp_path / "own.log"
@@ -152,7 +152,7 @@ def test_a_field_map_makes_predictions_and_a_wrong_map_leads_to_one_sentence(
         shipped(running, "own", path, names="label=class")
 
 
-def test_a_file_without_matching_lines_is_an_error_and_the_field_map_of_the_guide_helps(
+def test_a_file_without_matching_lines_is_an_error_until_the_guides_field_map_is_given(
     running: Stack,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -244,7 +244,7 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server closed the connection before it read each of these requests."""
+        """Return whether the server closed the connection of each of these requests unread."""
         return world.untold == 0 and self.count == world.closed
 
 

@@ -185,7 +185,7 @@ def test_an_alarm_rings_while_monitor_or_canary_is_silent(name: str) -> None:
         1,
         "breaching",
     )
-    assert alarm["Period"] >= 4 * 900  # one of the runs, a quarter of an hour apart, may fail
+    assert alarm["Period"] >= 4 * 900  # an hour: one of its four runs may fail
 
 
 def test_the_alarm_of_a_failing_canary_rings_until_a_run_passes() -> None:

@@ -72,7 +72,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Known], Answer]:
-    """Return a function that runs the real pip-audit, which takes two seconds, once per answer."""
+    """Return a function that runs the real pip-audit (two seconds), and keeps each answer."""
     path = tmp_path_factory.mktemp("lock") / "requirements.txt"
     path.write_text(PINS)
     answers: dict[str, Answer] = {}

@@ -1,6 +1,6 @@
 """Tests the drill, which shows a series of situations to the monitor.
 
-Tested are the results that fulfil an expectation, the table of results, and the texts.
+The tests cover the expectations, the table of results, and the texts.
 """
 
 from __future__ import annotations

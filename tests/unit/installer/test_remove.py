@@ -58,7 +58,9 @@ def theirs(kind: str, identifier: str) -> dict[str, Any]:
     }
 
 
-def test_remove_keeps_objects_of_another_dashboard_unless_forced(domain: Domain, run: Run) -> None:
+def test_remove_keeps_objects_that_another_dashboard_shows_unless_forced(
+    domain: Domain, run: Run
+) -> None:
     run("install")
     domain.objects["global", "dashboard", "theirs"] = theirs("visualization", "labels")
     code, output, _ = run("remove")

@@ -256,10 +256,9 @@ def test_a_second_backfill_changes_nothing(
     assert bulk.documents == before
 
 
-def test_the_covered_time_is_never_later_than_a_line_that_was_not_sent(
+def test_all_lines_before_the_covered_time_have_been_sent(
     logs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All lines before the covered time have been sent."""
     monkeypatch.setattr(module, "PAGE_EVENTS", 3)
     put(logs, "a", (1, "x"), (3, "x"), (5, "x"))
     put(logs, "b", (2, "x"), (4, "x"))
