@@ -124,8 +124,8 @@ def by_fault(result: Result) -> Table:
 def by_function(trends: dict[str, Trend | None]) -> Table:
     """Return a table of each function's memory, descriptors and threads.
 
-    Each cell has an early, a late and the largest value. A function is flat if none of the three
-    has grown.
+    Each cell has an early, a late and the largest value. A function is flat if memory,
+    descriptors and threads have not grown.
     """
     head = "memory in MiB: early, late, at most"
     table = Table("function", head, "descriptors", "threads", "processes", "flat")

@@ -140,7 +140,7 @@ class Stack:
         """Wait until all events are shipped. Raises `RuntimeError` if this takes too long."""
         for route in self.routes:
             if not route.drain(DRAIN_SECONDS):
-                raise RuntimeError(f"events still wait on the {route.name} route: it hangs")
+                raise RuntimeError(f"events still wait, because the {route.name} route hangs")
 
     def put(self, events: int, *, paced: bool = True) -> None:
         """Write events into the log groups of the routes. The route of each event is random."""
@@ -174,11 +174,11 @@ class Stack:
             self.proxy.end()
 
     def wait(self, episode: Episode) -> int:
-        """Wait until the fault has struck its requests, or no event waits on the direct route.
+        """Wait until the fault has struck `episode.strikes` requests.
 
-        Only the direct route is asked, because it gives an event up after some retries. The route
-        through the stream retries until the fault ends. Returns the number of requests that the
-        fault has struck.
+        The wait ends earlier if no event waits on the direct route, which gives an event up after
+        some retries. The route through the stream is not asked, because it retries until the fault
+        ends. Returns the number of requests that the fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.routes[0].drain(0):

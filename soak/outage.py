@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             capacity = measured(parts, BURST)
             say(
                 f"at most {capacity.events:,.0f} events a second can be indexed; OpenSearch needs "
-                f"{capacity.processor:,.0f} us of a processor for an event"
+                f"{capacity.processor:,.0f} us of processor time for an event"
             )
             _ensure(options.rate, capacity)
             found = outage(parts, options.rate, options.seconds, say)

@@ -111,7 +111,7 @@ def test_summaries_become_a_baseline_in_use(run: Run) -> None:
         (("baseline", "use", "9"), "there is no baseline 9"),
         (
             ("feasible", "--log-group", "/nobody"),
-            "no stream of the stack commanded is selected: there are /aws/lambda/commanded a-model",
+            "selected (the stack has /aws/lambda/commanded a-model): check --log-group",
         ),
     ],
 )
@@ -227,7 +227,7 @@ def test_a_provisional_baseline_gets_more_days_until_it_is_armed(
     assert code == 1
     assert f"From {day(2)} on, the days after this baseline are added to it" in output
     assert command("baseline", "accept", *days, "--force")[0] == 0
-    assert "It grows at midnight (UTC)." in command("baseline", "show")[1]
+    assert "The baseline grows at midnight (UTC)." in command("baseline", "show")[1]
     assert set(judge_at(TODAY - 6 * HOUR)) == {"provisional"}  # it grows only at midnight
     assert [line.split()[0] for line in command("baseline", "list")[1].splitlines()[1:]] == ["1"]
     assert set(judge_at(TODAY + SLOT)) == {"ok"}

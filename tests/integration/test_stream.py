@@ -1,8 +1,8 @@
 """Tests the built shipper behind a Kinesis stream.
 
 local/kinesis.py imitates the stream, and Lambda's event source mapping, which invokes the shipper
-with records of the stream. moto's S3 keeps records that Lambda gives up, and the built replay
-function delivers them. OpenSearch is real.
+with records of the stream. moto's S3 keeps the records on which Lambda gives up, and the built
+replay function delivers them. OpenSearch is real.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def test_every_line_is_indexed_once_and_only_the_bad_record_is_kept(  # noqa: PL
     assert (counts["found"], counts["poisoned"]) == (1, 1)
     assert objects(s3, bucket) == [f"poison/{key}"]
     reason = s3.head_object(Bucket=bucket, Key=f"poison/{key}")["Metadata"]["reason"]
-    assert f"1 of 1 records cannot be read: {bad}: kinesis.data" in reason
+    assert f"1 of 1 records cannot be read; the first is {bad}: kinesis.data" in reason
     s3.delete_object(Bucket=bucket, Key=f"poison/{key}")
 
 

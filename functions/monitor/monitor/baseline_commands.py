@@ -81,10 +81,10 @@ class Context:
         several = list(dict.fromkeys([*found, *others, *known]))
         wanted = [s for s in several if self._wanted(s)]
         if not wanted:
-            there = f": there are {', '.join(map(name, several))}" if several else ""
+            there = f" (the stack has {', '.join(map(name, several))})" if several else ""
             raise Refused(
-                f"no stream of the stack {self.reach.stack} is selected{there};"
-                " check --stack and the days"
+                f"no stream of the stack {self.reach.stack} is selected{there}:"
+                " check --log-group, --model, --stack and the days"
             )
         return wanted
 
@@ -153,11 +153,10 @@ def show_command(context: Context) -> int:
         print(f"  {plain(current.sentence)} Design effect {one.deff:.2f}.")
         if current.may_grow(_today()):
             _, reason = growth(context.store, stream, current, choice, _today())
-            print(
-                f"  It {f'cannot grow. {plain(reason)}' if reason else 'grows at midnight (UTC).'}"
-            )
+            grows = f"cannot grow. {plain(reason)}" if reason else "grows at midnight (UTC)."
+            print(f"  The baseline {grows}")
         print(
-            f"  A window is unusual below p = {choice.row.level:g};"
+            f"  The level of the tests is {choice.row.level:g}."
             f" {choice.row.in_a_row} unusual windows in a row give a notice. {choice.sentence()}"
         )
         for why in sorted(set(one.missing.values())):
@@ -185,7 +184,10 @@ def use_command(context: Context) -> int:
     stream = context.stream(*lately())
     number = context.options.number
     if not context.store.documents(Kind.BASELINE, stream, number):
-        raise Refused(f"there is no baseline {number} of {name(stream)}: see baseline list")
+        raise Refused(
+            f"there is no baseline {number} of {name(stream)}:"
+            " the command baseline list shows the numbers"
+        )
     decide(context.store, stream, number, "use", time.time(), decider=context.decider)
     print(f"{plain(name(stream))}: baseline {number} is in use")
     return 0

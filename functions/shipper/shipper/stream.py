@@ -124,8 +124,8 @@ def ship_kept(
         return attempt.outcome
     place, reason = next(iter(attempt.unreadable.items()))
     raise PayloadInvalid(
-        f"{len(attempt.unreadable)} of {len(records)} records cannot be read: "
-        f"{sequence_number(records[place])}: {reason}"
+        f"{len(attempt.unreadable)} of {len(records)} records cannot be read; "
+        f"the first is {sequence_number(records[place])}: {reason}"
     )
 
 

@@ -335,7 +335,9 @@ def test_all_records_but_the_unreadable_one_are_delivered(
     (content,) = kept
     assert content["KinesisBatchInfo"]["startSequenceNumber"] == bad
     assert content["KinesisBatchInfo"]["batchSize"] == (1 if splits else 6)
-    with pytest.raises(PayloadInvalid, match=f"1 of . records cannot be read: {bad}: kinesis.data"):
+    with pytest.raises(
+        PayloadInvalid, match=f"1 of . records cannot be read; the first is {bad}: kinesis.data"
+    ):
         ship_kept(json.loads(content["payload"]), SETTINGS, connection, Clock().budget(100))
 
 

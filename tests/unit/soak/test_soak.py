@@ -117,12 +117,14 @@ def test_a_failure_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def hangs(*_: object) -> Result:
-        raise RuntimeError("events still wait on the direct route: it hangs")
+        raise RuntimeError("events still wait, because the direct route hangs")
 
     monkeypatch.setattr(command, "soak", hangs)
     monkeypatch.setattr(command, "end_once_when_told", lambda: None)
     assert command.main([]) == 1
-    assert capsys.readouterr().err == "make soak: events still wait on the direct route: it hangs\n"
+    assert (
+        capsys.readouterr().err == "make soak: events still wait, because the direct route hangs\n"
+    )
 
 
 @pytest.mark.parametrize("given", [["--minutes", "0"], ["--rate", "-1"], ["--rate", "x"]])
