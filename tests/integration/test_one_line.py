@@ -1,7 +1,7 @@
 """Tests that a single log line cannot block the index.
 
-Some lines would keep OpenSearch busy for a long time. They are sent among good lines to a real
-server.
+Some lines would keep OpenSearch busy for a long time. The tests send such bad lines, among good
+lines, to a real server.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def events(*lines: str, start: int = 0) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_good_lines_are_indexed_quickly_and_bad_lines_are_rescued(
+def test_good_lines_are_indexed_quickly_although_bad_lines_are_among_them(
     running: Stack, connection: RequestsHttpConnection, shape: str
 ) -> None:
     """Send 1,000 good lines and one bad line of each size.
@@ -124,7 +124,7 @@ def test_good_lines_are_indexed_quickly_and_bad_lines_are_rescued(
     assert time.monotonic() - start < 1
 
 
-def test_a_replay_delivers_letters_with_good_lines_and_letters_with_bad_lines(
+def test_a_replay_delivers_dead_letters_with_good_lines_and_with_bad_lines(
     connection: RequestsHttpConnection, s3: Any
 ) -> None:
     bucket = Bucket("one-line", s3)

@@ -65,7 +65,7 @@ def test_a_record_is_written_whatever_the_environment_says(name: str, template: 
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_a_payloads_counts_are_written_whatever_the_environment_says(
+def test_the_counts_of_a_payload_are_written_whatever_the_environment_says(
     name: str, template: Template
 ) -> None:
     lines: list[str] = []
@@ -84,8 +84,8 @@ def test_a_payloads_counts_are_written_whatever_the_environment_says(
 def test_the_largest_batch_is_answered(template: Template) -> None:
     """Lambda limits an answer to 6 MB.
 
-    The answer fits because the runtime writes it in UTF-8 if AWS_EXECUTION_ENV is set. With escapes
-    in place of these characters, the answer would be longer.
+    If AWS_EXECUTION_ENV is set, the runtime writes the answer in UTF-8, so the answer fits. With a
+    JSON escape for each emoji, the answer would be too long.
     """
     sentence = "😀" * 10_000
     with start(

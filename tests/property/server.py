@@ -112,8 +112,8 @@ class Behaviour:
     random choices repeatable.
 
     Three sets contain ids of documents. If an id is in `refused`, the server never accepts the
-    document's fields. If it is in `strict`, the server never accepts the document without its
-    fields (rescued). If it is in `unparsable`, the document's fields make the whole request fail.
+    document's fields. If it is in `strict`, the server never accepts the field `@rescued` of
+    the document. If it is in `unparsable`, the document's fields make the whole request fail.
     """
 
     seed: int = 0

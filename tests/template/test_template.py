@@ -42,7 +42,8 @@ def resources() -> Resources:
 
 
 def test_the_api_waits_longer_than_the_function_may_take(resources: Resources) -> None:
-    assert resources["InferenceFunction"]["Properties"]["Timeout"] < 30
+    longest_wait = 30  # seconds, a limit of HTTP APIs
+    assert resources["InferenceFunction"]["Properties"]["Timeout"] < longest_wait
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -170,7 +171,7 @@ def test_a_parameter_accepts_the_values_that_the_code_accepts(
 
 
 def test_the_installer_runs_again_if_its_code_changes(resources: Resources) -> None:
-    """CloudFormation runs the installer again if a property changes: here the code's version."""
+    """CloudFormation runs the installer again if a property changes, such as the code's version."""
     kibana = resources["Kibana"]["Properties"]
     (version,) = (
         name for name, _ in of_type(resources, "AWS::Lambda::Version") if name.startswith("Kibana")
@@ -183,9 +184,11 @@ def test_without_an_installer_the_shipper_uses_the_endpoint_of_the_parameter() -
     assert variables["OPENSEARCH_URL"] == {"Ref": "OpenSearchEndpoint"}
 
 
-def test_the_replay_has_more_time_than_it_reserves(resources: Resources) -> None:
+def test_the_replay_begins_dead_letters_for_more_than_half_of_its_time(
+    resources: Resources,
+) -> None:
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
-    # An import would start the function.
+    # The file is read as text, because an import would run the start of the function.
     (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)
     assert 2 * int(reserve) < resources["ReplayFunction"]["Properties"]["Timeout"] <= 900
 
@@ -415,7 +418,7 @@ def test_environments_have_stacks_of_their_own() -> None:
     assert len(set(names)) == len(names) == 3
 
 
-def test_every_parameter_is_in_one_group_and_in_its_order() -> None:
+def test_the_groups_list_each_parameter_once_in_the_order_of_the_template() -> None:
     """CloudFormation's console shows the groups; `sam deploy --guided` asks in template order."""
     source = load()
     groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]

@@ -65,11 +65,10 @@ def test_a_changed_parameter_of_the_function_makes_a_new_version(stack: Stack) -
         for name, each in stack.of_type("AWS::Lambda::Version").items()
         if name.startswith("Inference")
     ]
-    # The last of these properties belongs to the function, and applies to every version at once.
     apart = {
         "Role",
         "Code",
-        "ReservedConcurrentExecutions",
+        "ReservedConcurrentExecutions",  # applies to all versions of the function at once
     }
     properties = {
         name: value
@@ -114,7 +113,7 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
 def test_the_canary_checks_a_new_version_before_requests_move(stack: Stack) -> None:
     """The alias depends on the canary, because CodeDeploy invokes the canary.
 
-    So the canary contains the alias's name instead of a reference.
+    So the canary must not depend on the alias. It contains the alias's name instead of a reference.
     """
     alias = stack.resources["InferenceFunctionAliaslive"]
     policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]

@@ -1,4 +1,4 @@
-"""Tests that the programs that a bench compares, the contenders, are measured in turns."""
+"""Tests that a bench measures its contenders, the programs that it compares, in turns."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_the_refusal_of_an_invalid_label_names_the_field(
     assert (caught.value.kind, caught.value.field) == (kind, field)
 
 
-def test_no_label_of_a_batch_is_logged_if_one_of_them_is_refused(
+def test_no_label_of_a_batch_is_logged_if_one_label_is_refused(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = load().handler(posted({"feedback": [ONE, ONE | {"label": "another"}]}), Context())

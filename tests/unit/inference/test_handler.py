@@ -190,7 +190,7 @@ def test_a_record_has_signature_novelty_surprisal_and_the_version_of_the_profile
         assert record["model"] == RECORDED
 
 
-def test_the_record_of_a_model_that_is_not_calibrated_says_so(
+def test_a_record_says_if_the_model_is_not_calibrated(
     load: Load, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(TESTED, tmp_path / "model")
@@ -369,7 +369,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_a_refusal_is_logged_without_its_input(
+def test_a_refusal_is_logged_without_the_text_of_the_request(
     wrap: Callable[[Any], Any],
     body: Any,
     reason: tuple[str, int, str],
@@ -411,7 +411,7 @@ def test_a_refusal_is_answered_with_problem_details(
     "body", [{"sentence": " "}, {}, {"sentences": [17]}], ids=["blank", "no sentence", "number"]
 )
 @pytest.mark.parametrize("wrap", [lambda body: body, over_http], ids=["direct", "http"])
-def test_the_record_of_a_refused_request_has_its_traffic(
+def test_the_record_of_a_refused_request_has_the_traffic_of_the_request(
     wrap: Callable[[Any], Any],
     body: dict[str, Any],
     traffic: str,

@@ -72,7 +72,7 @@ def test_an_object_that_was_changed_by_hand_is_kept_and_named_unless_overwrite_i
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_with_additional_fields_stays_but_one_without_our_fields_is_replaced(
+def test_an_index_pattern_is_replaced_if_it_lacks_our_fields_but_not_if_it_has_more_fields(
     domain: Domain, run: Run
 ) -> None:
     run("install")
@@ -90,7 +90,7 @@ def test_an_index_pattern_with_additional_fields_stays_but_one_without_our_field
     assert json.loads(attributes(domain, "index-pattern", "cwl")["fields"]) == entries
 
 
-def test_an_unchanged_object_that_was_imported_by_hand_gets_its_digest(
+def test_install_adds_the_missing_digest_of_an_unchanged_object_that_was_imported_by_hand(
     domain: Domain, run: Run
 ) -> None:
     run("install")

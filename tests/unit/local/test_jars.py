@@ -21,7 +21,8 @@ NAMES = ("a.jar", "b.jar", "c.jar")
 class Maven:
     """Stands in for jgo, the library that downloads jars.
 
-    Each call of `build` downloads missing jars, and returns the next number of `counts` of jars.
+    `counts` has a number for each call of `build`. The call returns this number of jars, and
+    downloads those that are missing.
     """
 
     folder: Path

@@ -13,7 +13,7 @@ from monitor.statistics import tail_probabilities
 RELATIVE = 1e-9
 
 
-def test_log_gamma_equals_scipy_s() -> None:
+def test_log_gamma_equals_that_of_scipy() -> None:
     x = np.concatenate([np.geomspace(1e-8, 1e9, 400), np.arange(1, 40) / 2])
     assert tail_probabilities.log_gamma(x) == pytest.approx(
         special.gammaln(x), rel=1e-11, abs=1e-11
@@ -21,7 +21,7 @@ def test_log_gamma_equals_scipy_s() -> None:
 
 
 @pytest.mark.parametrize("degrees", [0.3, 1, 2, 7.5, 15, 120, 3000])
-def test_the_tail_of_the_chi_squared_distribution_equals_scipy_s(degrees: float) -> None:
+def test_the_tail_of_the_chi_squared_distribution_equals_that_of_scipy(degrees: float) -> None:
     x = np.concatenate([[0], np.geomspace(1e-6, 10, 60) * degrees])
     assert tail_probabilities.chi_squared(x, degrees) == pytest.approx(
         stats.chi2.sf(x, degrees), rel=RELATIVE, abs=1e-250
@@ -30,7 +30,7 @@ def test_the_tail_of_the_chi_squared_distribution_equals_scipy_s(degrees: float)
 
 @pytest.mark.parametrize("upper", [1, 3, 15, 40])
 @pytest.mark.parametrize("lower", [1, 2, 57, 153, 6000])
-def test_the_tail_of_the_f_distribution_equals_scipy_s(upper: int, lower: int) -> None:
+def test_the_tail_of_the_f_distribution_equals_that_of_scipy(upper: int, lower: int) -> None:
     x = np.concatenate([[0], np.geomspace(1e-4, 300, 60)])
     assert tail_probabilities.f(x, upper, lower) == pytest.approx(
         stats.f.sf(x, upper, lower), rel=RELATIVE, abs=1e-250
@@ -67,7 +67,7 @@ def test_a_count_with_the_mean_zero_is_certainly_zero() -> None:
     st.integers(1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
     st.integers(1, 2000).flatmap(lambda m: st.tuples(st.just(m), st.integers(0, m))),
 )
-def test_both_forms_of_fisher_s_exact_test_equal_scipy_s(
+def test_both_forms_of_the_exact_test_of_fisher_equal_those_of_scipy(
     window: tuple[int, int], reference: tuple[int, int]
 ) -> None:
     (n, hits), (m, before) = window, reference

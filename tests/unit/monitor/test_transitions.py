@@ -96,7 +96,7 @@ def test_each_transition_is_found_once(words: str, changes: list[tuple[int, str]
     assert [(at, str(one.change)) for at, one in transitions_of(words)] == changes
 
 
-def test_a_notice_has_its_beginning_and_its_signals() -> None:
+def test_the_beginning_of_a_notice_names_the_signals_and_the_first_unusual_window() -> None:
     ((_, begun),) = transitions_of("-mB")
     assert begun.signal == "means"
     assert begun.others == ("label",)
@@ -185,7 +185,7 @@ def compared(
         ("ddd=====", {"silenced": "xxxxxxxx"}, []),
     ],
 )
-def test_two_versions_that_differ_give_one_transition(
+def test_each_transition_between_agreement_and_difference_of_two_versions_is_found_once(
     words: str, given: dict[str, Any], changes: list[tuple[int, str]]
 ) -> None:
     found = compared(words, **given)
@@ -208,7 +208,9 @@ def test_a_finding_against_the_profile_is_no_transition() -> None:
 
 
 @given(st.text(alphabet="-mMBLips", max_size=60), st.text(alphabet="x ", max_size=60))
-def test_no_id_comes_twice_and_a_recovery_follows_a_notice(words: str, silenced: str) -> None:
+def test_each_transition_has_an_id_of_its_own_and_a_recovery_follows_a_notice(
+    words: str, silenced: str
+) -> None:
     found = transitions_of(words, silenced=silenced)
     ids = [one.key(STREAM) for _, one in found]
     assert len(set(ids)) == len(ids)

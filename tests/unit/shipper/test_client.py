@@ -153,7 +153,7 @@ def test_requests_to_amazon_have_a_valid_signature(
     assert day == request.headers["x-amz-date"][:8]
     assert {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names.split(";"))
     assert request.headers["x-amz-content-sha256"] == hashlib.sha256(request.raw).hexdigest()
-    assert signature == botocores_signature(request, names.split(";"), region, service)
+    assert signature == signature_by_botocore(request, names.split(";"), region, service)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_request_with_a_user_and_password_for_an_amazon_address_is_not_signed(
     assert (AMAZON & set(request.headers)) == {"authorization"}
 
 
-def botocores_signature(request: Request, names: list[str], region: str, service: str) -> str:
+def signature_by_botocore(request: Request, names: list[str], region: str, service: str) -> str:
     target = urlsplit(request.target)
     query = "&".join(
         f"{quote(name, safe='~')}={quote(value, safe='~')}"
@@ -249,7 +249,7 @@ def test_botocore_finds_the_keys_if_the_environment_has_none(
     )
 
 
-def test_botocores_keys_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_from_botocore_are_renewed(bulk: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", bulk.url)
     soon = datetime.now(UTC) + timedelta(minutes=5)  # botocore renews keys that expire soon
     for name, value in (
@@ -379,7 +379,7 @@ def test_failures_are_not_logged_by_the_library(
         closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found,
     ):
         send_document(found)
-    # nothing but pytest reads opensearchpy.trace
+    # only pytest reads opensearchpy.trace
     said = [record for record in caplog.records if record.name != "opensearchpy.trace"]
     assert {record.name for record in said} <= {"urllib3.connectionpool"}
     assert [

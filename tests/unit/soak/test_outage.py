@@ -21,8 +21,10 @@ def test_the_table_compares_predicted_and_measured_figures() -> None:
         for line in console.export_text().splitlines()
         if line.startswith("│")
     ]
-    # Events: 2,000 x 60 to 2,000 x 80, because the shipper may pause for 20 s more. Seconds:
-    # 120,000 / 4,000 = 30 to 20 + 160,000 / 4,000 = 60.
+    # The shipper may notice the return of the server up to 20 s late. In 60 to 80 s, 2,000 events
+    # a second make a backlog of 120,000 to 160,000 events. Then 6,000 a second are indexed and
+    # 2,000 a second arrive, so the backlog is gone after 120,000 / 4,000 = 30 s. If the shipper is
+    # 20 s late, the backlog is gone after 20 + 160,000 / 4,000 = 60 s.
     assert rows == [
         ["events a second", "", "2,000"],
         ["seconds without the server", "", "60"],

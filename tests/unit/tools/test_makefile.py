@@ -20,7 +20,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def commands(clone: Path, target: str) -> str:
-    """Return what make would run for a target."""
+    """Return the commands that make would run for a target."""
     command = ["make", "--dry-run", "--no-print-directory", target]
     return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True).stdout
 
@@ -40,7 +40,7 @@ def test_an_environment_is_set_up_again_only_if_its_folder_was_renamed(
     moved: str,
     again: bool,
 ) -> None:
-    """The files of the environment contain the folder's path, and would use the old folder."""
+    """The files of the environment contain its path, so after a renaming they do not work."""
     path = clone / ".venv" / stamp
     path.write_text(moved.format(clone=clone))
     found = commands(clone, f".venv/{stamp}")

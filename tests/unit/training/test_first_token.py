@@ -1,4 +1,4 @@
-"""Tests that work for unused tokens is removed, and that this changes no number."""
+"""Tests that work for unused tokens is removed without a change in the results."""
 
 from __future__ import annotations
 

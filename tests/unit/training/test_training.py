@@ -543,7 +543,9 @@ def test_the_calibration_error_has_the_value_computed_by_hand(
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 8.0])
-def test_the_fitted_temperature_is_that_with_which_the_logits_were_made(temperature: float) -> None:
+def test_fit_temperature_finds_the_temperature_with_which_the_logits_were_made(
+    temperature: float,
+) -> None:
     tenths = [1, 2, 3, 6, 7, 9]  # how many of ten sentences have the second label
     rows = [[0.0, temperature * log(tenth / (10 - tenth))] for tenth in tenths for _ in range(10)]
     labels = [int(at < tenth) for tenth in tenths for at in range(10)]
@@ -568,7 +570,7 @@ def test_the_correlation_of_three_labels_has_the_value_computed_by_hand() -> Non
     ("share", "count", "expected"),
     [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))],
 )
-def test_the_interval_of_a_share_is_wilsons_interval(
+def test_the_interval_of_a_share_is_that_of_wilson(
     share: float, count: int, expected: tuple[float, float]
 ) -> None:
     assert interval(share, count) == pytest.approx(expected, abs=1e-3)
