@@ -1,6 +1,6 @@
-"""Measures the speed, memory and size of the built inference function.
+"""Compares the built inference function with a transformers pipeline of the same weights.
 
-They are compared with those of a transformers pipeline with the same weights.
+The figures are speed, memory and size.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The contenders are the shipper's handler, the same handler with signed requests, and the floor,
 which is a program that only forwards the payload.
 
-The process reads one task per line from standard input, and answers each with one line. The handler
-is that of the source tree that is first in `PYTHONPATH`. This may be another version's tree.
+The process reads one task per line from standard input, and answers each task with one line. The
+handler comes from the first source tree in `PYTHONPATH`, which may be the tree of another version.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _cost(call: Call, event: Any, calls: int) -> dict[str, Any]:
-    """Measure processor time of all threads and wall time, in seconds.
+    """Measure the wall time, and the processor time of all threads, in seconds.
 
     Garbage of earlier calls is collected before the measurement.
     """
@@ -88,7 +88,7 @@ def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
 def _answering() -> Iterator[TextIO]:
     """Yield the real standard output.
 
-    What the handler prints is discarded, but flushed line by line, as under Lambda.
+    The handler's own output is discarded, but flushed line by line, as under Lambda.
     """
     with os.fdopen(os.dup(STDOUT), "w", encoding="utf-8") as answers:
         null = os.open(os.devnull, os.O_WRONLY)

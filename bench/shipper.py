@@ -158,7 +158,7 @@ def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 def deployed(scale: Scale, start: Start) -> Iterator[Row]:
     """Measure the size of the built package, and the time to import it.
 
-    The rival of the import is the import of opensearch-py alone.
+    The time is compared with the time to import opensearch-py alone.
     """
     modules = ("shipper.handler", "opensearchpy")
     times = package.import_seconds(modules, scale.imports, start("import", scale.imports))

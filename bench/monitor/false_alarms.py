@@ -1,7 +1,7 @@
 """Measures false alarms of the monitor.
 
-First they are measured for each row of false_alarm_table.json, and then on documents that were not
-used for this table.
+A first measurement gives the rows of false_alarm_table.json. A second one uses documents that the
+first did not use.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# Each row of the table requires three unusual windows in a row. A row that requires only two gives
-# three times as many notices about new sources of traffic, if it promises the same rate of false
-# notices.
+# In every row of the table, this number of consecutive unusual windows begins a notice. If two
+# windows were enough, a row with the same rate of false notices would give three times as many
+# notices about new sources of traffic.
 USED: Final = 3
 # Sizes of baseline: each key is a number of windows, and its value is the number of days from which
 # they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have
@@ -91,8 +91,8 @@ def draw(
 def upper_bound(counts: Sequence[int]) -> float:
     """Return the one-sided 95 % upper bound of the mean of these counts.
 
-    The counts are assumed to have a Poisson distribution. If they vary more than such counts, the
-    bound is higher.
+    The counts are assumed to have a Poisson distribution. If the counts vary more than this
+    distribution does, the bound is higher.
     """
     total, number = sum(counts), len(counts)
     wider = (

@@ -5,6 +5,6 @@ It answers requests with predictions, and logs one record per sentence.
 
 import os
 
-# Without this, numpy would start a thread per processor for matrix products. Nothing here computes
-# matrix products with numpy.
+# By default, numpy starts a thread per processor for matrix products. This function computes no
+# matrix products with numpy, so it does not need these threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

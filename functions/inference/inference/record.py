@@ -15,7 +15,7 @@ from inference.labels import field_names
 from inference.problem import Problem
 
 VERSION: Final = 2
-SCORE_STEPS: Final = 20  # without signals, a score is rounded to steps of .05
+SCORE_STEPS: Final = 20  # if signals are not logged, scores are rounded to steps of .05
 
 
 def prediction_record(

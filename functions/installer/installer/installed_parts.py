@@ -15,7 +15,8 @@ class State(StrEnum):
     MISSING = "missing"
     DIFFERENT = "changed"  # the part differs from its file, but has no manual work that may be lost
     BY_HAND = "changed by hand"
-    LEFT = "left alone"  # the server lacks such parts, or the installer must not change the part
+    # The server has no feature for parts of this kind, or the installer must not change the part.
+    LEFT = "left alone"
 
 
 @dataclass(frozen=True, slots=True)

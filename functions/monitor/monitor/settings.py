@@ -15,7 +15,7 @@ FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field in t
 DASHBOARD: Final = re.compile(
     r"https?://[^\s#]+/app/dashboards[^\s#]*#/view/prediction-monitor-predictions[^\s#]*"
 )
-REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the name of a report is added to it
+REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the address without the day of a report
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -76,9 +76,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def own_index(stack: str) -> str:
     """Return the name of the index for a stack's summaries, baselines and decisions.
 
-    The index template and the retention policy of predictions do not apply to this index. They
-    apply to names with the prefix of prediction indices, which ends with a dash and has no dot. The
-    name of this index has no dash before its first dot.
+    No prefix of prediction indices fits this name: each prefix ends with a dash and has no dot, but
+    this name has no dash before its first dot. So the index template and the retention policy of
+    predictions do not apply to this index.
     """
     return f"monitor.{stack.lower()}"
 

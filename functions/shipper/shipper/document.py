@@ -145,8 +145,8 @@ class _Prediction(Struct, gc=False):
 
 
 # Decoding a line as this type checks that the line is a JSON object. The decoder skips members that
-# the type does not name, but checks their syntax. A guarded name (with or without escapes) has a
-# type that no value fits, so that decoding fails if the line has this name.
+# the type does not name, but checks their syntax. A guarded name is a reserved name or `_aws`, with
+# or without escapes. Its type fits no value, so that decoding fails if the line has this name.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(

@@ -129,8 +129,8 @@ def _source(answering: str, described: Any) -> Source:
 def _answers(ask: Ask, function: str, sentences: Sequence[Sentence]) -> tuple[list[Any], str]:
     """Return an answer for each sentence, and the function's name with the version that answered.
 
-    The version that answers the first request also gets the other requests. Raises `NoAnswer`, and
-    `Unfit` if a sentence has no answer.
+    The version that answers the first request also gets the other requests. Raises `NoAnswer` if
+    the function does not answer, and `Unfit` if one sentence has no answer.
     """
     answers: list[Any] = []
     for part in batched(sentences, AT_ONCE, strict=False):

@@ -31,8 +31,8 @@ from monitor.summaries.windows import DAY, cut, moment, stack
 type Version = tuple[str, str]  # the version of the model, and its profile
 
 UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a plan
-# The number of last windows whose results a state keeps. A notice takes fewer unusual windows in a
-# row (false_alarm_table.json).
+# A state keeps the results of the last windows, up to this number. This is enough, because a notice
+# begins after fewer unusual windows in a row (false_alarm_table.json).
 REMEMBERED: Final = 10
 DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
@@ -60,7 +60,7 @@ class Accepted:
 
     A window has `rows` predictions and lasts at most `longest` seconds. An `armed` baseline can
     give notices. Any other baseline is provisional: it has too few windows. It is expected to have
-    enough windows at the time `until`, in seconds since 1970. `sentence` says this to people.
+    enough windows at the time `until`, in seconds since 1970. `sentence` is the plan in words.
     """
 
     number: int
@@ -202,10 +202,10 @@ def follow(
 ) -> tuple[State, list[Finding]]:
     """Close and judge each window that new slots complete.
 
-    A slot is new if it begins at `state.until` or later. Older slots belong to closed windows. If
-    two versions are compared and the new window has too few predictions of one version, older slots
-    are used too. `choice` has the limits (false_alarm_table.py). If the baseline has changed since
-    the last call, the count of unusual windows in a row starts again.
+    A slot is new if it begins at `state.until` or later. Older slots belong to closed windows. They
+    are used only to compare two versions, if a window has too few predictions of one of them.
+    `choice` has the limits (false_alarm_table.py). If the baseline has changed since the last call,
+    the count of unusual windows in a row starts again.
     """
     number = accepted.number if accepted else 0
     if number != state.number:
@@ -227,7 +227,7 @@ def follow(
             *_against_profile(parts, profile),
             *_between_versions(slots, parts, accepted, choice),
         ]
-    # Old predictions of an open window do not count: the stream has stopped all the same.
+    # If all predictions of the open window are at least a day old, the stream has stopped.
     idle = not (made.full or made.short) and all(now - slot.end >= DAY for slot in new)
     if idle and state.full and stale(state.full, now) and state.stale != int(now // DAY):
         state = replace(state, stale=int(now // DAY), word=Verdict.STALE, recent=())
@@ -335,9 +335,9 @@ def _between_versions(
 
     The reference is the version of the baseline. Without a baseline, it is the version with most
     predictions. Both versions are compared over the slots of this window. If one version has too
-    few predictions there, earlier slots of the last day are added. Some time after a deployment,
-    the reference has too few predictions even in a whole day. The predictions of the new version in
-    this window are then compared with the baseline.
+    few predictions there, earlier slots of the last day are added. If the reference has too few
+    predictions even in a whole day, the predictions of the new version in this window are compared
+    with the baseline.
     """
     here = _by_version(parts)
     most = max(here, key=lambda v: sum(s.rows for s in here[v]))

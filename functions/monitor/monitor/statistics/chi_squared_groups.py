@@ -78,6 +78,7 @@ def _apart(counts: Array, name: str) -> list[int]:
     scale = SCALES[name]
     if not scale.apart:
         return []
-    # Exactly 0, and exactly 1. The last bin begins at 1, and no share is higher.
+    # These are the codes of exactly 0 and of exactly 1. The last bin begins at 1, and no share
+    # exceeds 1.
     codes = [1, scale.count - 1]
     return [code for code in codes if counts[code] >= APART * counts.sum()]
