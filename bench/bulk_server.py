@@ -1,6 +1,6 @@
 """A server that answers bulk requests as OpenSearch does, and stores nothing.
 
-It does the same small amount of work for every sender. So different figures are due to the senders.
+It does the same small amount of work for every sender, so differences come from the senders.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from isal import isal_zlib
 
 LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-# The result of one document in an answer: with `filter_path` in the request, and without.
+# The result of one document in an answer, if the request has `filter_path`, and if it has not.
 FILTERED: Final = b'{"create":{"status":201}}'
 WHOLE: Final = (
     b'{"create":{"_index":"cwl-2026.11.23",'

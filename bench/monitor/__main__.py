@@ -238,7 +238,9 @@ def _measure(
     )
 
 
-GERMAN: Final = 1776  # so many sentences of the set `foreign` are German; French ones follow
+GERMAN: Final = (
+    1776  # the set `foreign` begins with so many German sentences, then come French ones
+)
 
 
 def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:

@@ -130,7 +130,7 @@ def packaged(folder: Path) -> Path:
 
 
 def earlier(stack: Stack, version: str) -> Stack | None:
-    """Return a stack with the template of an earlier version and the present packages.
+    """Return a stack with the present packages, and with the template of an earlier version.
 
     Returns None if git does not have that version.
     """

@@ -237,7 +237,7 @@ def deep(text: str) -> bool:
 
 
 def agree(text: str) -> None:
-    """Check that the fast way from a line to its fields has the same result as the slow way."""
+    """Check that `spliced`, which copies a line's fields, agrees with `read`, which parses them."""
     found = spliced(text)
     if found is None:
         return

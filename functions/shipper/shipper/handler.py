@@ -22,8 +22,8 @@ from shipper.settings import settings
 from shipper.ship import ship
 
 SERVICE = "shipper"
-# Time reserved for the last chunk and the report: Lambda ends an invocation at its time limit
-# without a warning.
+# Time reserved for the last bulk request and the report. At the time limit, Lambda ends an
+# invocation without a warning.
 REPORT_SECONDS = 4.0
 
 setting = settings(os.environ)

@@ -208,12 +208,12 @@ def test_nested_objects_are_read_in_full_or_not_at_all(depth: int, last: str) ->
         pytest.param(
             wrapper({"n": 1, "level": "LOW"}),
             {**WRAPPED, "n": 1, "level": "LOW"},
-            id="the inner field wins",
+            id="the inner field replaces the outer field",
         ),
         pytest.param(
             wrapper({"message": "x"}),
             {**WRAPPED, "message": "x"},
-            id="the inner message is the message",
+            id="the inner message replaces the outer message",
         ),
         pytest.param(
             wrapper('{"message": {"n": 1}}'), {**WRAPPED, "message": {"n": 1}}, id="unwrapped once"

@@ -131,7 +131,7 @@ def nested(depth: int, inner: str) -> str:
         pytest.param(
             {"user": json.dumps(compact({"mail": "x"}))},
             {"user": json.dumps(compact({"mail": hashed("x")}))},
-            id="by path, in two strings",
+            id="by path, in a string in a string",
         ),
         pytest.param(
             {"user.mail": "x", "a.token": "y"},
