@@ -238,9 +238,8 @@ def _measure(
     )
 
 
-GERMAN: Final = (
-    1776  # the set `foreign` begins with so many German sentences, then come French ones
-)
+# The number of German sentences, with which the set `foreign` begins. The others are French.
+GERMAN: Final = 1776
 
 
 def weekly(of: traffic.Pool, others: traffic.Pool) -> false_alarms.Days:
