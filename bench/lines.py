@@ -1,7 +1,7 @@
 """Makes the log lines with which the shipper is measured.
 
-Such a log has only the project's own prediction records, only lines of a user's own function, or
-lines of every kind.
+A log can have the project's own prediction records, lines of a user's own function, or lines of all
+kinds.
 """
 
 from __future__ import annotations

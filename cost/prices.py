@@ -18,8 +18,9 @@ PRICES: Final = ROOT / "cost" / "prices.toml"
 class Price:
     """A price in US dollars for a unit, with the source of the price.
 
-    `seen` is the source's date, or the day on which the source was read if it has no date. `up_to`
-    is the largest number of units for which the price is known. None means any number.
+    `seen` is the date of the source. If the source has no date, `seen` is the day on which somebody
+    read it. `up_to` is the largest number of units for which the price is known. None means any
+    number.
     """
 
     usd: float

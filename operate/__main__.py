@@ -80,11 +80,10 @@ BACKFILL: Final = """\
 Ships lines that CloudWatch never delivered. The lines are read from the log group. CloudWatch
 delivers no lines while the subscription is disabled, or if its deliveries expire. A second backfill
 changes nothing, because a document's id is the id of its log event. AWS does not promise that a
-line has the same id in the log group as in a delivery. In all samples seen, both ids have the same
-structure. If the index has documents between --from and --to, some ids are compared first. If an id
-differs, nothing is sent. --dry-run compares ids too, and counts the lines to send. A backfill
-cannot recover lines past the log group's retention, the fields that a space-delimited pattern cuts
-out of a line, or the output of a log transformer."""
+line has the same id in the log group as in a delivery. So if the index has documents between --from
+and --to, some ids are compared first. If an id differs, nothing is sent. --dry-run compares ids
+too, and counts the lines to send. A backfill cannot recover lines past the log group's retention,
+the fields that a space-delimited pattern cuts out of a line, or the output of a log transformer."""
 RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
@@ -158,8 +157,8 @@ def replay_command(options: argparse.Namespace) -> int:
             output.explain(unhappy)
     if fates.total() < len(found):
         output.complain(
-            "stopped early: the server accepts nothing now; "
-            f"{output.plural(len(found) - fates.total(), 'letter')} not tried: run this again later"
+            "stopped early, because the server accepts nothing now: "
+            f"{output.plural(len(found) - fates.total(), 'letter')} not tried; run this again later"
         )
     return 0 if fates[LetterFate.REPLAYED] + fates[LetterFate.GONE] == len(found) else 1
 
@@ -281,7 +280,7 @@ def _verdict(
             "lines past the log group's retention, lines that the pattern does not match, "
             "or lines twice in the index"
         )
-        print(f"{output.plural(surplus, 'document')} more than lines; possible causes: {why}")
+        print(f"{output.plural(surplus, 'document')} too many; possible causes: {why}")
     return 1 if missing or surplus else 0
 
 

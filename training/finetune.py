@@ -134,9 +134,9 @@ def fit(
 def _marked(
     tokenizer: PreTrainedTokenizerFast, examples: list[Example], encoded: list[list[int]]
 ) -> list[list[int] | None]:
-    """Mark, in each example, the tokens that differ from the right sentence.
+    """Return a mark for each token of each example: 1 for a wrong token, 0 for a right one.
 
-    An example whose right sentence is not known gets None.
+    An example gets None if its right sentence is not known.
     """
     known = [at for at, example in enumerate(examples) if example.right is not None]
     right = tokenizer(
@@ -149,9 +149,9 @@ def _marked(
 
 
 def _spotted(logits: torch.Tensor, marks: list[list[int] | None]) -> torch.Tensor:
-    """Return the binary cross-entropy over all marked tokens. Wrong tokens count three times.
+    """Return the binary cross-entropy over all tokens that have a mark.
 
-    `logits` has the shape (batch, tokens).
+    Wrong tokens count three times. `logits` has the shape (batch, tokens).
     """
     targets = torch.full(logits.shape, -1.0)
     for row, mark in enumerate(marks):

@@ -24,7 +24,7 @@ MICROSOFT: Final = "com.microsoft"
 def first_token_only(model: onnx.ModelProto) -> None:
     """Compute only the first token of a layer if nothing reads the other tokens.
 
-    The change goes from the head backwards to the last attention.
+    The layers are examined from the head backwards, up to the last attention.
 
     Tensors are (1, tokens, width). The head reads its token with a Gather of index 0 on axis 1. If
     the graph has no such Gather, nothing changes.
@@ -39,7 +39,7 @@ def first_token_only(model: onnx.ModelProto) -> None:
         readers[output.name].append(None)  # None: a graph output, which needs every token
 
     alone: set[str] = set()  # tensors of which only the first token is computed
-    cut: set[str] = set()  # computed for all tokens, but some reader needs only the first
+    cut: set[str] = set()  # tensors of all tokens, of which some reader needs only the first
     for node in reversed(graph.node):
         if _reads_first_token(node, constants) and readers[node.input[0]] == [node]:
             alone.add(node.input[0])

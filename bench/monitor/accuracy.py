@@ -32,7 +32,7 @@ Tick = Callable[..., None]
 FITTED: Final = 600  # sentences on which the temperature is fitted, as for the shipped model
 SIZES: Final = (100, 200)  # sentences in a window
 LABELLED: Final = (30, 50, 100, 200)  # sentences that get a label
-LOW: Final = 0.25  # a person labels this share of the sentences: those with the lowest scores
+LOW: Final = 0.25  # in some cases, only this share of the sentences (the least sure) gets labels
 COMPLAINTS: Final = 3.0  # a wrong answer gets a label this many times as often as a right one
 A_DAY: Final = 10  # labels that arrive per day
 MEMORY: Final = 30  # known accuracy counts the labels of this many days
@@ -245,7 +245,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
     later = np.arange(count) >= CHANGED * A_DAY
 
     def less(points: int) -> Callable[[Rows, Chance], Rows]:
-        """Make a change that turns right answers into wrong ones: `points` % of all answers."""
+        """Return a change that makes `points` % of all answers wrong although they were right."""
         lost = points / 100 / float(right.mean())
         return lambda answers, chance: answers & ~(later & (chance.random(count) < lost))
 
@@ -285,7 +285,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
 def _told(answers: Rows, score: Array, card: Card, *, audit: bool, first: int) -> int | None:
     """Return the number of labels after which the first message is sent, or None.
 
-    The rule for a message is not applied to the first `first` labels.
+    `first` is the number of labels before the change. These labels alone cause no message.
     """
     right = np.concatenate([[0], answers.cumsum()])
     sums = np.concatenate([[0.0], score.cumsum()])

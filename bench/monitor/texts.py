@@ -116,7 +116,7 @@ def swapped(text: str, chance: random.Random) -> str:
 
 
 def misspelt(share: float) -> Callable[[str, random.Random], str]:
-    """Make a change that exchanges two neighbouring letters in this share of the words."""
+    """Return a function that exchanges two neighbouring letters in this share of the words."""
 
     def change(text: str, chance: random.Random) -> str:
         return " ".join(

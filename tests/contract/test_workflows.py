@@ -90,7 +90,7 @@ def test_a_deployment_has_an_environment_and_builds_before_it_gets_credentials()
     assert not [step for step in steps if "cache" in step]
 
 
-def test_ci_runs_what_contributing_says() -> None:
+def test_ci_runs_make_test_and_make_audit_and_no_other_command() -> None:
     assert {
         step["run"]
         for job in WORKFLOWS["test"]["jobs"].values()

@@ -8,9 +8,9 @@ creation, update and deletion. Addresses, secrets and roles come from environmen
 causes an update. An event is refused without an answer if it comes from another stack, or if its
 answer would go to an address outside AWS.
 
-The attribute `OpenSearchUrl` is the domain's address. CloudFormation creates a resource that refers
-to this attribute only after index template and roles are installed. The other attributes are links
-to dashboards and saved searches, such as `PredictionsUrl`.
+The attribute `OpenSearchUrl` is the domain's address. If another resource refers to this attribute,
+CloudFormation creates that resource after index template and roles are installed. The other
+attributes are links to dashboards and saved searches, such as `PredictionsUrl`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings
 
-# The physical id of earlier versions of the installer, when a domain could hold only one stack.
+# The physical id in earlier versions of the installer, with which a domain could have one stack.
 FORMER: Final = NAME
 # The physical id after a failed creation. CloudFormation then sends a deletion of this id. Such a
 # deletion removes nothing, because everything in the domain may be older than the creation.
@@ -152,7 +152,8 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     """Remove the stack's saved objects. Raises `UserError`.
 
     If the stack itself is deleted, its roles and their mapping are removed too. Index template and
-    retention policy stay, because the indices stay. Afterwards no stack owns them.
+    retention policy stay, because the indices need both. They have no owner until another stack
+    installs.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(
@@ -182,7 +183,8 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
 def _links(asked: DesiredState) -> dict[str, str]:
     """Return an attribute for each dashboard and saved search.
 
-    The attribute has the name of the title without the product: `PredictionsUrl` for *Predictions*.
+    The title without the product's name gives the name of the attribute: *Predictions* gives
+    `PredictionsUrl`.
     """
     return {
         re.sub(r"\W", "", title.removeprefix(PRODUCT).removesuffix(asked.scope.mark)) + "Url": link

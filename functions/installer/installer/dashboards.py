@@ -35,8 +35,8 @@ def place(
 ) -> Address | None:
     """Return the address of Dashboards, with its base path.
 
-    If `dashboards` is not given, Dashboards is on the host of an Amazon domain. Returns None if the
-    domain is not Amazon's.
+    If `dashboards` is not given and the domain is Amazon's, Dashboards is on the domain's host.
+    Otherwise the address is unknown, and None is returned.
     """
     if dashboards:
         return _below(dashboards, base_path or "")
@@ -101,7 +101,7 @@ class Dashboards:
         return found
 
     def patterns(self) -> dict[str, dict[str, Any]]:
-        """Return each index pattern of the tenant by id: its title and manifest (object_state)."""
+        """Return the tenant's index patterns by id, with title and manifest (object_state.py)."""
         return {
             one["id"]: one
             for one in self._search(("index-pattern",), ("title", "predictionMonitor"))

@@ -99,7 +99,7 @@ SUSPECT: Final = re.compile(r"[\d@%&\\]|[^\x00-\x7f]")
 def masked(text: str, names: tuple[str, ...]) -> str:
     """Replace each match of the named patterns by `[email]` or `[number]`.
 
-    A match that the text contains with escapes is found too.
+    The search includes the text with decoded escapes, such as `@` for `%40`.
     """
     spans = sorted(
         (start, -end, name)

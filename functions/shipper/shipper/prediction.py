@@ -26,15 +26,16 @@ OWN: Final = "record_version"  # only records of this project have this field
 # Fields of feedback that are moved below `feedback` in the document. At the root, a name such as
 # `source` would clash with fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
-# The only field of feedback for which the user's field map is used. The service that logs feedback
-# may be another one than the model, so the other names of the map may mean something else there.
+# The only field of feedback for which the user's field map is used. The map was made for the lines
+# of the model. In the lines of the service that logs feedback, its other names may mean something
+# else.
 ID: Final = "prediction_id"
 
 
 def recognised(fields: Fields, names: FieldMap) -> tuple[str, Fields]:
     """Return the `@kind` of a trusted line with these fields, and the fields of its document.
 
-    The fields of this project's records stay unchanged. Only the fields of feedback are moved
+    The fields of this project's records stay unchanged, except that feedback is moved
     (`_judgement`). `names` maps the user's field names to the field names of a prediction.
     """
     message = fields.get("message")
@@ -100,7 +101,8 @@ def _is_scalar(value: Any) -> bool:
 def _inside(message: Any) -> Fields | None:
     """Return the object in a `message`, or None.
 
-    The message may be the object, may be text that ends with it, or may be a JSON string with it.
+    The message may be the object itself, text with the object at its end, or a JSON string of the
+    object.
     """
     if isinstance(message, str):
         ends = message.rstrip()[-1:]

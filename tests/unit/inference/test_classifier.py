@@ -120,7 +120,7 @@ def test_scores_depend_on_the_sentence(classifier: Classifier) -> None:
         pytest.param(5000, True, id="5,002 tokens"),
     ],
 )
-def test_a_text_of_more_than_128_tokens_with_special_tokens_is_truncated(
+def test_a_text_is_truncated_if_it_has_more_than_128_tokens_including_special_tokens(
     classifier: Classifier,
     words: int,
     truncated: bool,
@@ -140,7 +140,7 @@ def test_the_end_of_a_text_that_is_too_long_does_not_change_the_score(
     assert classifier.predict(start).probability != classifier.predict("b " + start).probability
 
 
-def test_the_logits_belong_to_the_probabilities_of_the_prediction(classifier: Classifier) -> None:
+def test_the_probabilities_are_the_softmax_of_the_logits(classifier: Classifier) -> None:
     for sentence in SENTENCES:
         prediction = classifier.predict(sentence)
         expected = softmax(classifier.logits(sentence), classifier.card["temperature"])

@@ -1,8 +1,8 @@
 """A domain in memory that answers on a real socket.
 
-The domain has OpenSearch's templates, ISM and access control, and Dashboards below its base path.
-Its answers have the form of answers from real servers. It adds every request that breaks the rules
-of the APIs to `wrong`.
+The domain has OpenSearch's templates, index state management (ISM) and access control. Dashboards
+is below the domain's base path. All answers have the form of answers from real servers. `wrong`
+lists every request that breaks the rules of the APIs.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Domain:
     url: str = ""
     kibana: bool = False  # the settings have Kibana's path, not Dashboards'
     ism: bool = True
-    without_ism: int = 400
+    without_ism: int = 400  # the status of the answer if `ism` is false
     access_control: bool = True
     tenants: dict[str, bool] | None = None
     login: tuple[str, str] | None = None

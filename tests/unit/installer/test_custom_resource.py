@@ -499,7 +499,7 @@ def test_a_new_stack_leaves_the_parts_of_a_stack_from_an_earlier_version_alone(
 def test_if_two_stacks_have_the_former_physical_id_only_one_keeps_the_former_names(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
-    """The field `predictionMonitor` of the index pattern names the stack that owns the names."""
+    """The field `predictionMonitor` of the index pattern says which stack has the former names."""
     update()
     first = dict(domain.objects)
     assert update(STACK="second")["Status"] == "SUCCESS"

@@ -81,7 +81,8 @@ LOW, BACK = Change.INACCURATE, Change.ACCURATE
         ([(120, False), (121, False)], [LOW, None]),
         ([(120, False), (148, False), (151, False)], [LOW, None, BACK]),  # 148 are too few
         ([(120, True), (120, True), (120, False)], [None, None, LOW]),  # sent after the silence
-        ([(120, True), (156, True), (156, False)], [None, None, None]),  # ends in the silence
+        # high enough before the silence ends
+        ([(120, True), (156, True), (156, False)], [None, None, None]),
         ([(120, False), (156, True), (156, False)], [LOW, None, BACK]),
     ],
 )

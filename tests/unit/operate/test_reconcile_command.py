@@ -104,7 +104,7 @@ def test_reconcile_reports_documents_without_lines(run: Run, logs: Any) -> None:
     assert code == 1
     assert table(out)[-1] == ["2 intervals with lines or documents", "0", "2", "-2"]
     assert out.splitlines()[-1].startswith(
-        "2 documents more than lines; possible causes: lines past the log group's retention, "
+        "2 documents too many; possible causes: lines past the log group's retention, "
     )
     assert "backfill" not in out
 

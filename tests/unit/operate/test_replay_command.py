@@ -118,7 +118,8 @@ def test_replay_stops_early_if_the_server_accepts_nothing(
     assert "3 of 5 letters tried: 0 replayed, 3 waiting" in out
     assert len(re.findall(r"waiting: aws\S+: 1 of 1 documents not delivered: 1 x ", err)) == 3
     assert err.endswith(
-        "stopped early: the server accepts nothing now; 2 letters not tried: run this again later\n"
+        "stopped early, because the server accepts nothing now: 2 letters not tried; "
+        "run this again later\n"
     )
     assert keys(bucket) == written
 

@@ -226,7 +226,9 @@ def test_there_are_samples_of_each_kind_of_payload() -> None:
     assert len(lines_of(sample("mixed-lines"))) >= 5
 
 
-def test_the_document_is_the_record_with_the_envelope(load: Load, bulk: Bulk) -> None:
+def test_the_document_has_the_fields_of_the_record_and_of_its_log_event(
+    load: Load, bulk: Bulk
+) -> None:
     load().handler(sample("subscription"), Context())
     record = json.loads((EVENTS / "record.prediction.json").read_text(encoding="utf-8"))
     source = json.loads(bulk.documents[INDEX, FIRST])

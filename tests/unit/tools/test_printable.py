@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.printable import plain
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def swapped(labelled: Labelled) -> float | None:
     Returns None
     - if there are not exactly two labels;
     - if known accuracy may be 0.5 or higher;
-    - if the labels are not a random sample, because labels for complaints only make all labelled
-      answers wrong.
+    - if the labels are not a random sample. For example, if only complaints get a label, all
+      labelled answers are wrong.
     """
     if not labelled.random:
         return None
@@ -134,8 +134,8 @@ def _advice(facts: AccuracyFacts) -> tuple[Action, str]:
         said = f"Labels show that version {_name(facts.better)} answers better."
         return Action.ROLL_BACK, said
     if swapped(facts.labelled) is not None:
-        said = "Most answers are the wrong one of the two labels: check whether the model or the"
-        return Action.ROLL_BACK, f"{said} sender of the feedback exchanges the labels."
+        said = "Most answers would be right with the two labels exchanged: check whether the model"
+        return Action.ROLL_BACK, f"{said} or the sender of the feedback exchanges the labels."
     if unread := [words for name, words in NEEDED.items() if name in facts.unread]:
         said = f"{' and '.join(unread).capitalize()} could not be read"
         return Action.WAIT, f"{said}, so nothing shows that a rollback would help."

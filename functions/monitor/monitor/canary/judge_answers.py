@@ -84,9 +84,9 @@ def _moved(stated: float, found: float, *, same: bool) -> float:
 
     If both answers have the same label, this is the difference of the scores.
 
-    If the labels differ, each answer states only the probability of its own label. In each answer,
-    the other label has at most this probability, and both probabilities add up to at most 1. The
-    smallest move that these limits allow is returned.
+    If the labels differ, each answer states the probability of its own label, but not that of the
+    label in the other answer. The unknown probability is at most the stated one, and both add up to
+    at most 1. The smallest move that these limits allow is returned.
     """
     if same:
         return abs(found - stated)

@@ -55,10 +55,12 @@ class Sight:
     """The sources of a message's facts, and the settings of messages.
 
     - `index` is the pattern of the prediction indices.
-    - `dashboard` is the installer's link to the dashboard *Predictions*, or empty.
-    - `reports` is the address of the reports without the day, or empty.
-    - `by` is a further field by which a message splits a change, such as the customer, or empty.
+    - `dashboard` is the installer's link to the dashboard *Predictions*.
+    - `reports` is the address of the reports without the day.
+    - `by` is a field of the user, such as the customer, by which a message splits a change.
     - `words` says whether a message may quote words of texts.
+
+    `dashboard`, `reports` and `by` may be empty.
     """
 
     connection: Connection

@@ -1,7 +1,8 @@
-"""Describes each part of a signal that moved, by a number with its usual and its extreme value.
+"""Describes the moved parts of a signal, such as one label, by a number for each part.
 
-A `Measure` computes the number from summaries. It also has the search that computes the same number
-from predictions, so that `locate_change.py` can split the number by version or script.
+The usual value of the number is given too, and its most extreme value in the days before the
+change. A `Measure` computes the number from summaries. It also has the search that computes the
+same number from predictions, so that `locate_change.py` can split the number by version or script.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Query = Mapping[str, Any]
 
 MOST: Final = 3  # a message has at most this many numbers
 NOTICEABLE: Final = 0.05  # the smallest change worth showing, as a share of the usual value
-NAMES: Final = 3  # the name of a number has at most this many unusual values
+NAMES: Final = 3  # a number's name lists at most this many unusual values
 # For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
@@ -94,10 +95,10 @@ def moved(
     *,
     days: int,
 ) -> list[tuple[Measure, Moved]]:
-    """Return at most three numbers that moved, in the order of `drifts`, and each field once.
+    """Return at most three numbers that moved, in the order of `drifts`.
 
-    `usual` is one summary of the baseline's days. `before` are the windows of the last `days` days
-    before the change.
+    Each field occurs only once. `usual` is one summary of the baseline's days. `before` are the
+    windows of the last `days` days before the change.
     """
     found: dict[str, tuple[Measure, Moved]] = {}
     history = stack(before)
@@ -229,7 +230,7 @@ def _centre(field: str, caps: Mapping[str, float]) -> Measure:
 
 
 def median_words(windows: Windows) -> Array:
-    """Return the median number of words of a text in each window; NaN without such numbers."""
+    """Return the median number of words of a text in each window, or NaN if it is unknown."""
     counts = windows.bins["input.words"]
     total = counts.sum(axis=1)
     at = (np.cumsum(counts, axis=1) >= total[:, None] / 2).argmax(axis=1)

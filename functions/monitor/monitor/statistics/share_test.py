@@ -5,7 +5,8 @@ Rao and Scott (1981, "The analysis of categorical data from complex sample surve
 comes from the mean and the variance of the statistic in the baseline's own windows.
 
 The strength of the clustering differs from window to window. A chi-squared variable with a varying
-scale has about an F distribution, so p comes from the F distribution with this mean and variance.
+scale has about an F distribution. So p comes from the F distribution that has the mean and the
+variance of the statistic.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The test: the expected share of each group, shape (groups,), and moments of the statistic.
+    """A test that is fitted to a baseline.
 
-    `mean` and `variance` are those of the statistic in `windows` windows of the baseline. `degrees`
-    is the number of groups that have rows in the baseline, minus one, but at least 1.
+    `expected` has the expected share of each group, shape (groups,). `mean` and `variance` are
+    those of the statistic in `windows` windows of the baseline. `degrees` is the number of groups
+    that have rows in the baseline, minus one, but at least 1.
     """
 
     expected: Array
