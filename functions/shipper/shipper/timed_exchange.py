@@ -1,10 +1,11 @@
 """Limits the time of an HTTP exchange on the wall clock, whatever the server does.
 
 The time-out of the requests library limits a single read. It does not end an answer that arrives
-byte by byte, or an upload that the server reads slowly. So a watching thread closes the connection
-when the time limit of the exchange is reached. Closing the connection cannot end a slow name
-lookup. So each new connection is made in a thread of its own. If that thread takes too long, nobody
-waits for it, and it sends nothing.
+byte by byte, or an upload that the server reads slowly. This module adds two threads:
+
+- A watching thread closes the connection when the time limit of the exchange is reached.
+- Each new connection is made in a thread of its own, because closing cannot end a slow name lookup.
+  If that thread takes too long, the exchange fails, and the thread sends nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-# The time-out of the requests library should end an exchange first, because its error says more. So
-# the exchange is cut this long after that time-out.
+# The watching thread cuts an exchange this long after the time-out of the requests library. If the
+# library ends the exchange first, the error says more.
 GRACE_SECONDS: Final = 0.25
 BLOCK: Final = 64 * 1024
 
