@@ -1,9 +1,11 @@
 """Measures whole invocations of the shipper, for several sizes of payload.
 
-The shipper is compared with an earlier commit, with the function that the CloudWatch console
-generates, and with the floor, a program that only forwards documents (bench/rivals.py). Each
-contender runs in a process of its own, because another commit's modules have the same names, and
-the console's function is JavaScript.
+The shipper is compared with three other programs (contenders):
+- the shipper of an earlier commit;
+- the function that the CloudWatch console generates;
+- the floor, a program that only forwards documents (bench/rivals.py).
+
+Each contender runs in a process of its own (bench/contender.py).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ FLOOR: Final = "floor"
 SIGNED: Final = "signed handler"
 CONSOLE: Final = "the console's function"
 TARGETS: Final = {1: Target("≤", 1.85), 20: Target("≤", 1.95), 10_000: Target("≤", 1.15)}
-LOG_BYTES: Final = 750
+LOG_BYTES: Final = 750  # the most bytes that an invocation should log
 
 Start = Callable[[str, int], Callable[[], None]]
 ROUNDS: Final = {1: 25, 5: 25, 20: 25, 100: 25}

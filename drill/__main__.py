@@ -1,8 +1,8 @@
 """`python -m drill`: plays a story, shows it on the stack's page, and prints a table of results.
 
 A story is a series of situations, such as a drift (story.py). The exit code is 0 if every situation
-ended as expected. It is 1 if a situation ended in another way, or after an error. An error is
-printed as one sentence on standard error.
+ended as expected. It is 1 if a situation ended in another way, or after an error, and 130 after
+Ctrl-C. An error is printed as one sentence on standard error.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data",
         type=Path,
-        help="folder with texts, one a line, in usual.txt and optionally other files",
+        help="folder with usual.txt (one text a line), and optionally customer.txt, headlines.txt "
+        "and launch.txt",
     )
     parser.add_argument("--hold", action="store_true", help="serve the page until Ctrl-C")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the traffic (%(default)s)")

@@ -323,7 +323,10 @@ def key(mapping: str, shard: int, now: datetime) -> str:
 
 
 def kept(batch: list[Record], shard: int, condition: str, tries: int, now: datetime) -> bytes:
-    """Return the object's content: the records' place in the stream, and the event as text."""
+    """Return the content of the object that Lambda writes for records that it gave up.
+
+    The content has the place of the records in the stream, and the event as text.
+    """
     first, last = batch[0], batch[-1]
     content = {
         "requestContext": {

@@ -88,7 +88,7 @@ def table(compared: Iterable[Row], span: Span) -> Table:
 
 
 def explain(unhappy: list[Replayed]) -> None:
-    """Print why dead letters are not in the index: one line for each of the first letters."""
+    """Print why dead letters are not in the index: one line each, at most `LETTERS_SHOWN` lines."""
     for one in unhappy[:LETTERS_SHOWN]:
         shown = (
             one.reason
@@ -109,8 +109,8 @@ def ids(agreeing: int) -> str:
     """Return a sentence about the comparison of ids."""
     if agreeing:
         return (
-            f"ids: {plural(agreeing, 'document')} of the range compared, "
-            "CloudWatch has the same ids"
+            "ids: CloudWatch and the index agree "
+            f"(compared: {plural(agreeing, 'document')} of the range)"
         )
     return (
         "ids: not compared, because the index has no documents of the range, "

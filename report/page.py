@@ -296,7 +296,7 @@ def _short(text: object, limit: int = NAME) -> str:
 
 
 def _input(one: Example) -> str:
-    """Return the text of an input. If the log has no text, return its length and its hash or id."""
+    """Return the text of an input, or its length and its hash or id if the log has no text."""
     if one.text is not None:
         return _short(one.text, TEXT)
     chars = "" if one.chars is None else f"{one.chars} characters, "

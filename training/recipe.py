@@ -24,9 +24,10 @@ class Stage:
     """The settings of one stage of training.
 
     `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch`
-    is the number of sentences per step. The first target is the label. The second
-    target marks the wrong tokens of the sentence, and `spotting` is its weight. With `select`, the
-    epoch with the highest Matthews correlation on the selection split is kept.
+    is the number of sentences per step. The first target is the label, and `smoothing` is its label
+    smoothing. The second target marks the wrong tokens of the sentence, and `spotting` is its
+    weight. With `select`, the epoch with the highest Matthews correlation on the selection split is
+    kept.
     """
 
     name: str
@@ -84,12 +85,13 @@ def real_against_corrupted(
 ) -> list[Example]:
     """Return the examples of a stage.
 
-    - several copies of each good sentence, and a corruption of each copy
-    - the pairs of BLiMP
-    - two copies of each bad sentence of CoLA
+    The examples are
+    - several copies of each good sentence, and a corruption of each copy;
+    - minimal pairs from BLiMP;
+    - two copies of each bad sentence of CoLA.
 
-    `held_out` has the `bare` form of all sentences that are used for measurements. Examples with
-    one of these forms are left out.
+    `held_out` has the sentences that are used for measurements, in the form that `bare` returns
+    (letters and digits only). Examples with one of these forms are left out.
     """
     chance = random.Random(seed)
     examples: list[Example] = []

@@ -183,7 +183,7 @@ def test_the_operations_are_the_templates_routes() -> None:
     } == set(read().routes)
 
 
-# Problems that one of the two routes never answers.
+# Problems that only this route answers.
 ONLY = {
     PREDICT: {
         "sentence-blank", "sentence-not-unicode", "sentence-too-long", "too-many-sentences",

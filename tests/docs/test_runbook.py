@@ -26,7 +26,10 @@ COMMAND = re.compile(r"`(?:logs|aws|curl|\.venv/bin/\S+) [^`]+`|Discover `[^`]+`
 
 
 def metrics(alarm: dict[str, Any]) -> set[str]:
-    """Return the names of all metrics of an alarm, which has a metric, an expression or a query."""
+    """Return the names of all metrics of an alarm.
+
+    An alarm has a metric, an expression of several metrics, or a query.
+    """
     if "MetricName" in alarm:
         return {alarm["MetricName"]}
     found: set[str] = set()

@@ -1,7 +1,7 @@
 """Compares OpenSearch's counts of labels with the same counts in Python.
 
-Labels say which answer to a prediction is right. Known accuracy is the share of labelled
-predictions that are right.
+Here, a label is the right answer to a text, sent as feedback. Known accuracy is the share of
+labelled predictions that are right.
 """
 
 from __future__ import annotations

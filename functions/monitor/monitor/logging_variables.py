@@ -15,9 +15,10 @@ LEVELS: Final = frozenset({"AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"})
 def ignore(environment: MutableMapping[str, str]) -> None:
     """Remove the log levels in `LEVELS` and all variables of Powertools from `environment`.
 
-    This must be called before a logger or metrics are made. A log level could suppress the line of
-    a prediction or of a payload. POWERTOOLS_DEV splits a log line into many lines and turns metrics
-    off. POWERTOOLS_LOGGER_LOG_EVENT logs the whole event, with texts that must not be logged.
+    This must be called before a logger or metrics are made. A log level could suppress a record,
+    such as the line of a prediction. POWERTOOLS_DEV splits a log line into many lines and turns
+    metrics off. POWERTOOLS_LOGGER_LOG_EVENT logs the whole event, with texts that must not be
+    logged.
     """
     for name in [name for name in environment if name.startswith(PREFIX) or name in LEVELS]:
         del environment[name]

@@ -161,7 +161,7 @@ def test_a_first_installation_refuses_indices_with_documents_of_others(
     assert run("install", "--stack", "dev", "--log-group", "/aws/lambda/theirs")[0] == 0
 
 
-def test_an_update_leaves_template_and_policy_if_others_write_to_the_indices(
+def test_an_update_does_not_change_template_and_policy_if_others_write_to_the_indices(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--stack", "prod")

@@ -177,7 +177,7 @@ def test_an_added_line_gets_the_current_time() -> None:
     assert shipper.line(line)[0] == WANTED
 
 
-def test_everything_that_passes_is_shipped_once() -> None:
+def test_each_line_that_matches_the_pattern_is_shipped_once() -> None:
     shipped = Shipped()
     subscription = Subscription("group", PATTERN, shipped)
     lines = [

@@ -101,7 +101,10 @@ def slots(
     stream: Stream = STREAM,
     **given: Any,
 ) -> list[Summary]:
-    """Return `count` consecutive slots with `rows` records each."""
+    """Return the summaries of `count` slots in a row, with `rows` records each.
+
+    A slot lasts 15 minutes.
+    """
     return [
         summary(records(rows, chance, **given), start + at * SLOT, stream=stream)
         for at in range(count)

@@ -1,6 +1,6 @@
 """Tests that a stream is followed through time.
 
-Drift gives a notice. Bad input gives a verdict or nothing, but never a notice or a traceback.
+Drift gives a notice. Bad input may give another verdict, but never a notice or a traceback.
 """
 
 from __future__ import annotations
@@ -215,7 +215,10 @@ def test_a_new_version_is_judged_by_signals_of_the_text_alone() -> None:
 def rollout(
     share: float, given: Mapping[str, Any] | None = None, *, profile: str = "a profile"
 ) -> list[Summary]:
-    """Return a day. This share of its predictions is of version 2, and has the fields `given`."""
+    """Return the slots of a day with two versions of a model.
+
+    `share` is the share of version 2, whose predictions have the fields `given`.
+    """
     chance, found = np.random.default_rng(9), []
     for at in range(96):
         newer = round(share * EACH)

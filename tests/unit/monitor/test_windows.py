@@ -13,7 +13,7 @@ from tests.unit.monitor.made_windows import MONDAY, STREAM
 
 
 def of(*counts: int) -> list[Summary]:
-    """Return consecutive slots with these numbers of rows. The slot is left out for a 0."""
+    """Return slots in a row with these numbers of rows. A 0 stands for a missing slot."""
     return [
         Summary(STREAM, "1", MONDAY + at * SLOT, rows=count)
         for at, count in enumerate(counts)

@@ -70,7 +70,7 @@ def test_backfill_twice_changes_nothing(
     code, out, err = run(*backfilling())
     assert (code, err) == (0, "")
     assert out.splitlines()[1:] == [
-        "ids: 3 documents of the range compared, CloudWatch has the same ids",
+        "ids: CloudWatch and the index agree (compared: 3 documents of the range)",
         "8 lines: 0 indexed, 8 duplicate, 0 rescued, 0 excluded, 0 failed",
     ]
     assert index.documents == before

@@ -1,4 +1,4 @@
-"""Tests the searches of `report.read`, and what it makes of their answers, without a server."""
+"""Tests `report.read` without a server: its searches, and the view that it makes from answers."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_only_errors_in_prediction_lines_are_counted() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "many", [1], {"a": 1}])
-def test_a_verdict_with_strange_numbers_is_shown(value: object) -> None:
+def test_a_verdict_with_counts_that_are_no_numbers_is_shown(value: object) -> None:
     numbers = dict.fromkeys(("rows", "in_a_row", "wanted_in_a_row"), value)
     times = {"start": (NOW - timedelta(hours=1)).isoformat(), "end": NOW.isoformat()}
     index = Index({'"verdict"': [{"monitor": {"word": "ok", **times, **numbers}}]})

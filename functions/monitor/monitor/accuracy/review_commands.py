@@ -63,9 +63,9 @@ def review_command(context: Context) -> int:
         f"{len(rows) - random} least certain of the other predictions (source human)."
     )
     print(
-        "Fill in the column label. In the random sample, label all rows, or begin with the first "
-        "row and leave none out: rows that you choose are not random. Then give the file to the "
-        "command feedback."
+        "Fill in the column label. Label the rows of the random sample in their order, all of them "
+        "or only the first ones, and skip none: rows that you choose are not random. Then give the "
+        "file to the command feedback."
     )
     return 0
 
@@ -100,7 +100,7 @@ def described(version: str, labelled: Labelled) -> Iterator[str]:
             yield f"{which}: {one.right:,} of {one.labelled:,} right, {share}{score}"
     for right, row in sorted(labelled.confusion.items()):
         several = (f"{predicted} {count:,}" for predicted, count in sorted(row.items()))
-        yield f"answers where {right} is right: {', '.join(several)}"
+        yield f"answers if {right} is the right label: {', '.join(several)}"
     for edge, one in sorted(labelled.bins.items()):
         share = f"{one.right:,} of {one.labelled:,} right, {one.share or 0:.2f}"
         yield f"scores from {edge / 100:.2f}: mean score {one.score or 0:.2f}, {share}"

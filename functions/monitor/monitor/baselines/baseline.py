@@ -1,4 +1,7 @@
-"""The baseline: statistics of the days that a person accepted. Windows are compared with it."""
+"""The baseline: statistics of days that a person accepted as usual.
+
+Each window (the predictions of a span of time) is compared with the baseline.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
 HASHES: Final = 500  # the most hashes of frequent texts that a baseline keeps
 LEAST: Final = 3  # the fewest windows that a baseline may have
-DOMINANT: Final = 0.5  # a script counts as usual if at least this share of the rows has it
+DOMINANT: Final = 0.5  # a writing system (script) is usual if at least this share of rows has it
 
 
 class BaselineUnreadable(ValueError):
@@ -42,10 +45,10 @@ class TooFewWindows(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The reference for one stream and version, computed from `windows` windows.
+    """The baseline of one version of a model in one log group, computed from `windows` windows.
 
-    `start` and `end` are in seconds since 1970. A statistic that the records do not allow is None
-    or left out, and `missing` gives the reason.
+    `start` and `end` are in seconds since 1970. A statistic that cannot be computed from the
+    records is None or left out, and `missing` gives the reason.
     """
 
     stream: Stream

@@ -32,12 +32,12 @@ class Change(StrEnum):
     REPLACED = "replaced"  # a notice ends, because another baseline is in use
     STALE = "stale"  # a day without a full window
     RESUMES = "resumes"  # there are full windows again
-    WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks; once for each baseline
+    WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks; one message per baseline
     DIFFERS = "differs"  # a version gives other answers than the version that it is compared with
     AGREES = "agrees"  # the two versions no longer differ
     INACCURATE = "inaccurate"  # accuracy by labels is below the interval of the model's card
     ACCURATE = "accurate"  # accuracy by labels is high enough again
-    DIGEST = "digest"  # once a week, if traffic is too low for a notice
+    DIGEST = "digest"  # a summary once a week, if traffic is too low for a notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Episode:
     The open notice:
     - `told` has its signals, and is empty if no notice is open.
     - `since` is the beginning of the notice, and `baseline` is the number of its baseline.
-    - `held` says that the message about the notice was silenced, so people do not know the notice.
+    - `held` says that the message about the notice was silenced, so people do not know about it.
 
     The last windows:
     - `begun` is the start of the first unusual window after the last usual window.
@@ -97,8 +97,9 @@ class Episode:
     - `quiet` counts the usual windows after the last unusual window.
 
     The last windows on weekdays that the baseline lacks:
-    - `odd` counts the unusual ones in a row, and `odd_since` is the start of the first of them.
-    - `weekday` is the number of the baseline about whose missing weekday people got a message.
+    - `odd` counts the unusual windows in a row, and `odd_since` is the start of the first one.
+    - `weekday` is the number of a baseline. People got a message that this baseline lacks a
+      weekday.
 
     Other messages and results:
     - `stale` says that people got a message about a day without a full window, and no full window
@@ -166,9 +167,9 @@ def advance(
 ) -> tuple[Episode, Transition | None]:
     """Return the episode after a finding, and the transition that the finding makes, or None.
 
-    A notice begins or ends, or another signal is added to it, only after `in_a_row` windows in a
-    row. `odd` says that the baseline cannot judge the window, for example because the baseline
-    lacks the weekday.
+    A notice begins, or gets another signal, only after `in_a_row` unusual windows in a row. It ends
+    after `in_a_row` usual windows in a row, or if another baseline is in use. `odd` says that the
+    baseline cannot judge the window, for example because the baseline lacks the weekday.
 
     A notice can begin while messages are `silenced`. After the silence, the same transition is made
     again, so that people get a message. Two kinds of findings change nothing: comparisons with a
@@ -237,7 +238,7 @@ def _noticed(
     )
     if not new:
         return episode, None
-    # During a silence the signal is not added to `told`, so the first window after it reports it.
+    # During a silence, `told` does not get the signal, so a later window reports the signal.
     after = episode if silenced else replace(episode, told=(*episode.told, *new))
     told = None if silenced else Transition(Change.SPREADS, new[0], episode.since, end, new[1:])
     return after, told
@@ -260,7 +261,7 @@ def _beside(
     else:
         known = replace(known, unusual=0, usual=known.usual + 1)
     known, told = replace(known, until=window.end), None
-    # During a silence `told` stays empty, so the first comparison after it reports the difference.
+    # During a silence, `told` stays empty, so a later comparison reports the difference.
     if not known.told and known.unusual >= in_a_row and not silenced:
         late = known.unusual > in_a_row
         told = Transition(

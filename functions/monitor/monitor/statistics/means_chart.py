@@ -8,9 +8,9 @@ measured by the covariance between the baseline's windows (Hotelling 1947). The 
 is the limit for a future observation (Montgomery, Introduction to Statistical Quality Control,
 11.3).
 
-The covariance between windows is valid even if the predictions of a window depend on each other. If
-similar documents arrive in bursts, a test that assumes independent predictions would call hundreds
-of times too many windows unusual.
+The covariance between windows is valid even if the predictions of a window depend on each other,
+for example because similar texts arrive in bursts. A test that assumes independent predictions
+would then call windows unusual hundreds of times too often.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ABSENT_WINDOWS: Final = 0.05  # largest share of the baseline's windows that may
 # A component is redundant if the other components leave at most this share of its variance
 # unexplained.
 REDUNDANT: Final = 1e-6
-A_CELL: Final = 3  # the least number of windows for a mean of an hour of the day
-SPARE: Final = 40  # the least degrees of freedom that the means of the hours must leave
-DAILY: Final = 10  # the least number of pairs of windows a day apart for an estimate of variance
+A_CELL: Final = 3  # the fewest windows of an hour of the day from which its mean is computed
+SPARE: Final = 40  # the fewest degrees of freedom that must be left after the means of the hours
+DAILY: Final = 10  # the fewest pairs of windows, a day apart, from which a variance is computed
 # The hours have means of their own if the hour explains at least this share of the variance of one
 # component.
 BY_HOUR: Final = 0.5
@@ -148,7 +148,7 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class MeansFound:
-    """The result of the chart, with an entry of each array for each window.
+    """The result of the chart. Each array has an entry for each window.
 
     `names` are the components that were used. `squared` is T², and `p` is its p-value. `effect` is
     the estimated shift of the means, in standard deviations of rows. `values` holds the mean of
@@ -336,9 +336,10 @@ def _chart(
 
 
 def _independent(covariance: Array) -> list[int]:
-    """Return the positions of the components that no other components determine.
+    """Return the positions of components that do not determine each other.
 
-    They are found by Cholesky's decomposition with pivots.
+    The returned components determine all components that are left out. They are found by Cholesky's
+    decomposition with pivots.
     """
     deviation = np.sqrt(np.diag(covariance))
     left = covariance / np.outer(deviation, deviation) if len(deviation) else covariance
