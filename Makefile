@@ -78,7 +78,7 @@ test-full: lint build .venv-train/.ready ## run make test and the long tests: fu
 soak: $(VENV)/.ready ## ship events into a real OpenSearch during random faults, and print how often each event arrived [MINUTES=10] [RATE=200] [SEED=25]
 	@python -m soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(SEED),--seed "$(SEED)")
 
-outage: $(VENV)/.ready ## kill OpenSearch under traffic, and print its backlog and the time until the backlog is gone, predicted and measured [RATE=2000] [SECONDS=60]
+outage: $(VENV)/.ready ## kill OpenSearch under traffic, and print the backlog of events and the seconds until it is gone, both predicted and measured [RATE=2000] [SECONDS=60]
 	@python -m soak.outage $(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
 scale: $(VENV)/.ready ## print the resources that 10 to 10,000 events a second need, and the lowest rate that reaches each limit

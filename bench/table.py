@@ -26,7 +26,7 @@ CAPTION: Final = (
 
 
 class Target(NamedTuple):
-    """The target of a row: its ratio or its value must be `bound` or better."""
+    """The target of a row: the ratio or the value of the row must be `bound` or better."""
 
     sign: Literal["≤", "≥"]
     bound: float

@@ -1,6 +1,6 @@
 """Runs an OpenSearch node with fine-grained access control.
 
-It uses the real security plugin from Maven Central.
+The node uses the real security plugin from Maven Central.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ KINDS: Final = {
     "text": "string", "keyword": "string", "date": "date", "boolean": "boolean",
     "byte": "number", "integer": "number", "long": "number", "float": "number", "double": "number",
 }  # fmt: skip
-# For each metadata field: its type in OpenSearch, or None, and whether Kibana can search the field.
+# Each key is a metadata field. The value is the field's type in OpenSearch (None if it has no
+# type), and whether Kibana can search the field.
 META: Final = {
     "_id": ("_id", True),
     "_index": ("_index", True),

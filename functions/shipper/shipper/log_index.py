@@ -10,10 +10,10 @@ other index, it would have two documents.
 
 Documents of the generated function and of the earlier versions have no field `@kind`. So if the
 common index holds a document without `@kind` from a log group, all lines that the log group wrote
-on that day and on the next day go to the common index. The next day is included for the time after
-midnight: if this shipper is then faster than the generated function, the index does not hold any
-document of the new day yet. If the function is removed, the log group's lines go to their own index
-from the second day after the removal (docs/from-the-console.md).
+on that day and on the next day go to the common index. The next day is included, because shortly
+after midnight this shipper may be faster than the generated function, whose documents of the new
+day are then missing. If the function is removed, the log group's lines go to their own index from
+the second day after the removal (docs/from-the-console.md).
 
 Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
 """

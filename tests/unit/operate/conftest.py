@@ -1,4 +1,4 @@
-"""Fixtures: a function that runs a command, an index, a dead-letter bucket and a log group."""
+"""Fixtures: an index, a dead-letter bucket, a log group, and a function that runs a command."""
 
 from __future__ import annotations
 

@@ -252,7 +252,9 @@ SILENT = (Gap(NOW - timedelta(minutes=30), NOW, 55.5),)
         ({"predictions": 0}, "Nothing is judged yet"),
     ],
 )
-def test_the_title_says_that_no_predictions_come(changed: dict[str, Any], title: str) -> None:
+def test_if_no_predictions_come_the_title_says_so_unless_something_matters_more(
+    changed: dict[str, Any], title: str
+) -> None:
     silent = replace(view(), **{k: v for k, v in changed.items() if k != "predictions"})
     if "predictions" in changed:
         silent = replace(silent, predictions=replace(silent.predictions, number=0))

@@ -37,8 +37,8 @@ HELD: Final = ENOUGH // 2
 SCORE: Final = "prediction.score"
 
 NOT_RANDOM: Final = (
-    "The labels are not a random sample, so the interval covers chance only. The accuracy of all "
-    "predictions may be outside of it."
+    "The labels are not a random sample, so the accuracy of all predictions may be outside the "
+    "interval."
 )
 
 

@@ -101,7 +101,7 @@ NOTHING_TO_DO: Final = {
         "{facts.weekday} once they are over: command accept, docs/monitoring.md."
     ),
     Change.DIGEST: (
-        "There is too little traffic for notices, so a person has to look at the numbers."
+        "Traffic is too low for notices, so only a person can see a change in the numbers below."
     ),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The monitor's own index, one for each stack.
 
-Summaries of slots and joined records are kept for 400 days. Accepted baselines, decisions and
-states are never deleted.
+Summaries of slots and joined records are kept for 400 days. The monitor never deletes documents of
+any other kind, such as accepted baselines and decisions.
 
 The mapping names the fields that are searched. Other fields are stored, but not indexed. The id of
 a document is made from its subject, for example from stream and slot. So a document that is written
