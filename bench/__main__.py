@@ -117,7 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="measure only the shipper, in turn with the shipper of this commit",
+        help="measure only the shipper, alternating with the shipper of this commit",
     )
     parser.add_argument(
         "--console",

@@ -31,7 +31,8 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-# The name of a pipe. A line from a pipe is always a new event, even if it was shipped before.
+# The name of a pipe. The present time is part of the id of a line from a pipe, if neither this line
+# nor an earlier one has a time. So such a line is a new event each time that it is shipped.
 PIPE: Final = "standard input"
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
@@ -188,8 +189,8 @@ def _ensure_possible(time: int, where: str, now: datetime) -> None:
     if time < _milliseconds(EARLIEST):
         shown = datetime.fromtimestamp(max(time, 0) / 1000, UTC).date()
         raise UserError(
-            f"{where} has the date {shown}: give its time in milliseconds since 1970, "
-            "or as 2026-11-28T12:00:00Z"
+            f"{where} has the date {shown}, which is before the year 2000: give its time in "
+            "milliseconds since 1970, or as 2026-11-28T12:00:00Z"
         )
     if time > _milliseconds(now + AHEAD):
         raise UserError(

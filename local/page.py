@@ -116,7 +116,7 @@ def serve_page(page: Page, port: int | None, first: int) -> str:
         else:
             threading.Thread(target=made.serve_forever, daemon=True).start()
             return f"http://127.0.0.1:{made.server_port}"
-    raise UserError("no port is free for the page: set PAGE_PORT to a free one")
+    raise UserError("no free port was found for the page: set PAGE_PORT to a free port")
 
 
 def server(port: int, page: Page) -> ThreadingHTTPServer:

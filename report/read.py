@@ -438,7 +438,7 @@ def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
     The expected number is computed from the mean of the buckets that have predictions. If 20
     predictions are expected, the probability that none comes by chance is e^-20. A time without
     predictions at the end of the span is a gap only if at least `STEADY` buckets have predictions,
-    so that the end of a few requests by hand is no gap.
+    so that no gap is shown after a few requests that were sent by hand.
     """
     there = [at for at, one in enumerate(buckets) if one.predictions]
     if not there:

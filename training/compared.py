@@ -13,12 +13,12 @@ SHOWN = 20  # the most texts in the lines
 
 
 def compared(new: Path, old: Path, sample: Sample) -> list[str]:
-    """Return lines that name the texts with another label.
+    """Return lines about the texts to which the two models give different labels.
 
-    If the sample has labels, the lines also say which model is better. The rows to which the new
-    folder was fitted are not counted. The interval is that of a
-    difference of paired proportions (Agresti, Categorical Data Analysis, 10.1.1). Raises
-    `UserError` if the models have different labels.
+    If the sample has labels, the lines also say which model is better, and state the difference in
+    accuracy with its 95 % interval (the interval of a difference of paired proportions: Agresti,
+    Categorical Data Analysis, 10.1.1). The rows to which the new folder was fitted are not counted.
+    Raises `UserError` if the models have different sets of labels.
     """
     one, other = Classifier(new), Classifier(old)
     if set(one.card["labels"]) != set(other.card["labels"]):
@@ -34,8 +34,8 @@ def compared(new: Path, old: Path, sample: Sample) -> list[str]:
     count = len(pairs)
     lines = [
         (
-            f"{len(changed)} of {count} texts get another label than from {other.card['name']} "
-            f"{other.card['version']}"
+            f"{len(changed)} of {count} texts get another label than the old model gives "
+            f"({other.card['name']} {other.card['version']})"
         )
     ]
     if sample.labelled:

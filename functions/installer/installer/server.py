@@ -196,9 +196,10 @@ def server_address(
 def sign_in(where: Address, region: str | None = None) -> Auth:
     """Return a function that adds the login to each request to a server.
 
-    A login in the address is used first. Otherwise requests are signed with AWS credentials, if
-    there is a region or the host is Amazon's. All other requests have no login. Raises `UserError`
-    if there are no AWS credentials, or no region for them.
+    - If the address has a login, this login is used.
+    - If the address has no login, and `region` is given or the host is Amazon's, requests are
+      signed with AWS credentials. Raises `UserError` if the credentials or the region are missing.
+    - Otherwise requests have no login.
     """
     if where.login:
         return requests.auth.HTTPBasicAuth(*where.login.encoded())
@@ -227,7 +228,7 @@ def _signature(hostname: str, given: str | None) -> Auth:
     found = REGION.search(hostname)
     region = given or (found.group(1) if found else os.environ.get("AWS_REGION"))
     if not region:
-        raise UserError(f"{hostname} names no region to sign requests for: set AWS_REGION")
+        raise UserError(f"{hostname} names no AWS region, which a signature needs: set AWS_REGION")
     try:
         credentials = Session().get_credentials()
         if credentials:

@@ -131,7 +131,7 @@ def parser_of(*, remote: bool) -> Parser:
     _baseline(baseline.add_subparsers(dest="baseline_command", required=True), remote=remote)
     _decisions(commands, remote=remote)
     text = "compute which changes can be detected, and after how long"
-    said = f"Computes which changes a baseline of the last {LOOK_BACK} days would detect."
+    said = f"Computes which changes would be detected with a baseline of the last {LOOK_BACK} days."
     _add(commands, "feasible", feasible_command, text, said, remote=remote)
     text = "judge past days as the schedule would have"
     said = "Judges past days by the baseline in use. Prints all notices and their rate."
@@ -295,5 +295,7 @@ def _count(text: str) -> int:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise ValueError(f"{text!r} is not the number of a baseline: see baseline list")
+        raise ValueError(
+            f"{text!r} is not the number of a baseline: the command baseline list shows the numbers"
+        )
     return int(text)

@@ -466,7 +466,7 @@ def test_signals_older_than_the_last_prediction_are_shown_with_their_age() -> No
     assert "no predictions, 12:04 to 12:34" in silent  # in the timeline
     assert "0.00025" in silent
     fine = text(**judged)
-    assert "05:34 UTC, 7 hours ago. A signal is unusual only if its effect" in fine
+    assert "05:34 UTC, 7 hours ago. The dashed line is the floor" in fine
     assert "lines may be missing" not in fine
     assert "no predictions" not in fine
 
