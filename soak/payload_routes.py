@@ -57,7 +57,7 @@ class Route:
 
 @contextmanager
 def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Route]:
-    """Run CloudWatch's asynchronous invocation of the shipper, with its retries and dead letters.
+    """Let CloudWatch invoke the shipper asynchronously, with Lambda's retries and dead letters.
 
     `seconds` is the time limit of an invocation. `keep` stores a dead letter.
     """

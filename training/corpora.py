@@ -21,8 +21,8 @@ LABELS = ("unacceptable", "acceptable")  # an example's label is an index of thi
 
 
 SEED = 13
-PUT_ASIDE = 1500
-SELECTION = 500
+PUT_ASIDE = 1500  # at least this many sentences are put aside for `Split.aside`
+SELECTION = 500  # at least this many are put aside for `Split.selection`
 
 
 class CorpusMissing(Exception):
@@ -58,7 +58,7 @@ class Token:
 def cola(folder: Path, split: str) -> list[Example]:
     """Read CoLA's `in_domain_<split>.tsv`.
 
-    Its columns are source, label, original mark and sentence.
+    Its columns are source, label, the author's own mark, and sentence.
     """
     path = _existing(folder / "cola" / f"in_domain_{split}.tsv")
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)

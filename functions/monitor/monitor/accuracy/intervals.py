@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 from monitor.summaries.summary import Moments
 
 Z: Final = 1.959964  # quantile of the normal distribution for a two-sided 95 % interval
-ENOUGH: Final = 100  # the fewest labels with which known accuracy is compared with the card
+ENOUGH: Final = 100  # with fewer labels, known accuracy is not compared with the card
 CANNOT_SEE: Final = (
     "An estimate from scores cannot see swapped labels, wrong answers to usual texts, or a change "
     "in how often each label occurs. Only right labels show these."
@@ -72,7 +72,7 @@ class Labelled:
       predicted label.
     - `bins` counts by the score, in 20 bins of 0.05. The keys are the lower edges of the bins, in
       hundredths: 0, 5, ... 95.
-    - `rows` is the number of all predictions of the same time, with and without a label.
+    - `rows` is the number of all predictions in the same period, with and without a label.
     """
 
     every: Tally
@@ -203,7 +203,7 @@ class Accuracy:
     expected: Interval | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the known fields of a log line (events/monitor.schema.json)."""
+        """Return the fields of a log line (events/monitor.schema.json), except empty fields."""
         found: dict[str, Any] = {}
         if self.labelled:
             known, coverage = self.labelled.known, self.labelled.coverage

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 HERE: Final = Path(__file__).parents[1]
 PLACES: Final = (HERE, HERE.parents[1] / "inference" / "model")  # in the package, in the repository
-# The largest difference of a score that passes, if the model states none for this processor.
+# How much a score may differ, if the model states no tolerance for this processor.
 TOLERANCE: Final = 0.04
 
 
@@ -35,7 +35,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model's card, its golden sentences, and the largest difference of a score that passes."""
+    """A model's card, its golden sentences, and how much a score may differ (`tolerance`)."""
 
     card: Mapping[str, Any]
     sentences: tuple[Sentence, ...]

@@ -26,7 +26,8 @@ def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
     """Return the verdict on the last of several consecutive windows.
 
     `unusual` says of each window whether it is unusual. All windows are judged against one
-    baseline.
+    baseline. `in_a_row` unusual windows in a row make a notice, but only if the baseline is
+    `armed`: large enough for notices.
     """
     if not unusual:
         return Verdict.INSUFFICIENT
@@ -58,7 +59,7 @@ def stale(last_end: float, now: float) -> bool:
 def other_weekdays(baseline: Baseline, start: float) -> bool:
     """Return whether a window begins on a weekday that the baseline does not cover.
 
-    If so, the window can lead to information, but not to a notice.
+    If so, the verdict on the window is only information, and never a notice.
     """
     return datetime.fromtimestamp(start, UTC).weekday() not in baseline.weekdays
 
