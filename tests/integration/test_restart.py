@@ -67,8 +67,8 @@ class Invocations:
 class Outage:
     """Kills the OpenSearch node during an invocation, and starts it again later.
 
-    The node is started again when one event has become a dead letter, because no retry was left,
-    and the next event has failed at least once.
+    The node is started again after one event has become a dead letter (no retry was left), and the
+    next event has failed at least once.
     """
 
     node: Node

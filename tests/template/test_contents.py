@@ -237,7 +237,7 @@ def test_the_stack_has_exactly_the_listed_resources(stack: Stack) -> None:
     ("InferenceFunction.Properties.Environment.Variables.LOG_TEXT", "true"),
 )
 def test_functions_have_exactly_the_listed_variables(stack: Stack) -> None:
-    """So a secret in a variable with a new name is found too."""
+    """The lists are complete, so a secret in a variable with a new name is found too."""
     address = "Kibana.OpenSearchUrl" if "Kibana" in stack.resources else "OpenSearchEndpoint"
     found = {
         name: {

@@ -43,8 +43,8 @@ TO_STREAM = {
     "RoleArn": {"Fn::GetAtt": ["StreamRole", "Arn"]},
     "Distribution": "Random",
 }
-# The seconds that shipper.handler reserves for its log line. It cannot be imported here, because an
-# import needs the address of a server.
+# The seconds that shipper.handler reserves for its log line. The constant cannot be imported here,
+# because importing the handler requires the address of a server.
 REPORT_SECONDS = 4
 KINDS = ("prediction", "prediction_error", "feedback")
 RECORDS = f"{{ {' || '.join(f'($.message = "{kind}")' for kind in KINDS)} }}"
@@ -194,9 +194,10 @@ def found_subscriptions(resources: Resources) -> list[tuple[str, Resource]]:
 
 
 def test_the_subscription_equals_the_one_that_sam_makes_from_an_event() -> None:
-    """An upgrade from a stack with the event must replace nothing.
+    """Older versions of the template declared the subscription as an event of the shipper.
 
-    So names and properties are those that SAM gives to the resources of an event.
+    An upgrade from such a version must replace nothing. So names and properties are those that SAM
+    gives to the resources of an event.
     """
     source = load()
     for name in ("ShipperFunctionPredictions", "ShipperFunctionPredictionsPermission"):

@@ -17,7 +17,7 @@ from inference.labels import field_names
         pytest.param(
             ("a.b", "a b", "a_b"),
             ["a_b", "a_b_1", "a_b_2"],
-            id="labels with the same name of a field",
+            id="labels that would get the same field name",
         ),
         pytest.param(
             ("not-ok", "größe", "漢字"), ["not-ok", "größe", "漢字"], id="letters of any script"

@@ -11,6 +11,7 @@ import pytest
 from monitor.judgement import false_alarm_table
 from monitor.judgement.false_alarm_table import Row, choose
 
+# Each row has: windows of the baseline, level, unusual windows in a row, promised days.
 TABLE = (
     Row(72, 0.005, 2, 60), Row(72, 0.001, 3, 500),
     Row(168, 0.01, 2, 100), Row(168, 0.005, 2, 400), Row(168, 0.001, 3, 2000),

@@ -82,7 +82,7 @@ def test_a_rollout_of_an_equal_model_gives_no_message() -> None:
     assert messages(compared(followed(rollout(0.1))[1])) == []
 
 
-def test_after_a_deployment_the_message_compares_with_the_baseline() -> None:
+def test_after_a_deployment_the_message_compares_the_new_version_with_the_baseline() -> None:
     _, findings = followed(versioned(day(hours=8, given=SPAM), "2"))
     (message,) = messages(findings)
     assert message["change"] == "differs"

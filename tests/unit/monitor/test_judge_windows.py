@@ -142,7 +142,7 @@ POOR: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("given", [{}, *POOR.values()], ids=["all fields", *POOR])
-def test_a_baseline_survives_json(given: dict[str, Any]) -> None:
+def test_a_baseline_that_was_stored_as_json_judges_as_before(given: dict[str, Any]) -> None:
     fitted = accepted.fit(windows(80, 1, **given))
     read = accepted.from_document(
         json.loads(json.dumps(accepted.to_document(fitted), allow_nan=False))
@@ -212,7 +212,7 @@ def test_a_field_that_a_window_lacks_is_left_out() -> None:
     assert judgement.unusual(LEVEL).tolist() == [False]
 
 
-def test_an_empty_window_has_no_verdict() -> None:
+def test_an_empty_window_is_not_unusual() -> None:
     nothing = Summary(reference().stream, "1", MONDAY, seconds=SLOT)
     assert judged([nothing]).unusual(LEVEL).tolist() == [False]
     assert judged([]).unusual(LEVEL).tolist() == []

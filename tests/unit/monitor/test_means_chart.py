@@ -111,6 +111,7 @@ def test_constant_and_redundant_components_are_left_out_with_a_reason() -> None:
     ]
 
 
+# From 65 words on, the upper edge of each bin is 1.25 times its lower edge (bins.py).
 @pytest.mark.parametrize(("name", "values", "expected"), [
     ("input.words", [5] * 98 + [900, 900], 65 * 1.25**12),
     ("input.words", [5] * 99 + [900], 5),

@@ -49,7 +49,7 @@ def test_a_change_makes_its_signal_unusual(
         row[name] = value
     judgement = profile_reference.judge(stack([summary(rows)]), reference)
     p = {s.name: s.p[0] for s in judgement.signals}
-    assert p[signal] < profile_reference.LEVEL / 8
+    assert p[signal] < profile_reference.LEVEL / 8  # there are eight signals
 
 
 def test_records_with_few_fields_are_usual_and_missing_fields_are_named(reference: Profile) -> None:

@@ -156,7 +156,7 @@ def test_the_reason_why_a_command_cannot_run_is_one_sentence(
     environment: dict[str, str],
     said: str,
 ) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "")  # so that it is restored
+    monkeypatch.setenv("AWS_PROFILE", "")  # pytest restores the old value at the end
     monkeypatch.delenv("AWS_PROFILE")
     for name, value in ({"OPENSEARCH_URL": index.url} | environment).items():
         monkeypatch.setenv(name, value)
@@ -242,7 +242,7 @@ def test_requests_to_opensearch_are_signed_with_the_chosen_profile_too(
         "[other]\naws_access_key_id = OTHER\naws_secret_access_key = secret\n", encoding="utf-8"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_PROFILE", "")  # so that it is restored
+    monkeypatch.setenv("AWS_PROFILE", "")  # pytest restores the old value at the end
     monkeypatch.setenv("AWS_SESSION_TOKEN", "testing")
     monkeypatch.setenv("HTTP_PROXY", index.url)
     put(logs, "a", (0, "x"))

@@ -90,7 +90,7 @@ def test_intervals_are_read() -> None:
 @pytest.mark.parametrize(
     "text", ["", "h", "1", "0h", "-1h", "1.5h", "1w", "1H", " 1h", "1h ", "1h30m", "²h", "9999999h"]
 )
-def test_other_intervals_are_refused(text: str) -> None:
+def test_a_text_that_is_no_interval_is_refused(text: str) -> None:
     with pytest.raises(
         ValueError, match="an interval is a number and a unit, such as 30s, 5m, 1h, 1d, not"
     ):

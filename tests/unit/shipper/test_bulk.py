@@ -146,7 +146,8 @@ def test_the_usual_answer_is_recognised_byte_by_byte(
 ) -> None:
     documents = made(*map(str, range(count)))
     assert sent(documents, connection) is module.INDEXED
-    assert bulk._answer(bulk.requests[0]).body != ALL_CREATED.encode()  # now they are duplicates
+    # The second time, the documents are duplicates.
+    assert bulk._answer(bulk.requests[0]).body != ALL_CREATED.encode()
     bulk.documents.clear()
     assert bulk._answer(bulk.requests[0]).body.decode() == ALL_CREATED % ",".join([CREATED] * count)
     assert bulk.documents == {

@@ -360,7 +360,7 @@ def test_a_pause_that_lasts_too_long_ends_the_delivery(
         pytest.param([TOO_LARGE, None, None], [], id="too large"),
     ],
 )
-def test_an_unavailable_server_gets_pauses_between_chunks(
+def test_after_a_chunk_for_which_the_server_is_unavailable_a_pause_follows(
     *,
     bulk: Bulk,
     deliver: Deliver,
@@ -593,7 +593,7 @@ def test_documents_may_be_busy_or_refused_in_a_request_that_is_split(
 @pytest.mark.parametrize(
     "answers", [[TOO_LARGE, AWAY], [TOO_LARGE, None, AWAY]], ids=["first half", "second half"]
 )
-def test_half_of_a_chunk_that_gets_no_answer_is_sent_again(
+def test_half_of_a_split_chunk_is_sent_again_if_the_server_was_unavailable(
     bulk: Bulk, deliver: Deliver, clock: Clock, answers: list[Answer | None]
 ) -> None:
     bulk.answers.extend(answers)
@@ -746,7 +746,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
         pytest.param(TOO_LARGE, True, id="too large"),
     ],
 )
-def test_available_is_true_if_the_server_answered_the_last_request(
+def test_available_is_true_if_the_server_was_able_to_process_the_last_request(
     bulk: Bulk, deliver: Deliver, answer: Answer, *, available: bool
 ) -> None:
     bulk.always = answer

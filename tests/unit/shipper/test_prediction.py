@@ -247,7 +247,7 @@ def test_the_function_version_comes_from_the_name_of_the_log_stream(
         assert made(line, stream)[0].get("@function_version") == version
 
 
-def test_the_file_of_rules_has_the_names_that_the_code_uses() -> None:
+def test_events_prediction_json_has_the_names_that_the_code_uses() -> None:
     assert tuple(CONTRACT["targets"]) == TARGETS
     assert list(of_inference("a", KEY)) == CONTRACT["descriptors"]
 
