@@ -87,8 +87,8 @@ the fields that a space-delimited pattern cuts out of a line, or the output of a
 RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
-excludes more kinds, their lines are reported as missing. Lines of the last minutes may not be
-indexed yet. The exit code is 1 if the numbers differ."""
+excludes a kind that is not in this variable, its lines are reported as missing. Lines of the last
+minutes may not be indexed yet. The exit code is 1 if the numbers differ."""
 ENVIRONMENT: Final = """\
 environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX,
 RECORD_LOG_GROUPS and FIELD_MAP must have the same values as for the shipper. OPENSEARCH_URL is the

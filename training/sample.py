@@ -122,9 +122,10 @@ def cost(sample: Sample) -> str | None:
     The warning states two figures:
 
     - The shift d, in standard deviations, that the monitor finds half of the time when it compares
-      a window of n = 200 rows with a profile of m rows. Hotelling's T² with 15 signals has the mean
-      15 + d² / (1/n + 1/m). The shift is found half of the time if this mean is 41.6, the quantile
-      for one false window in 4,000. A sample of 5,000 rows gives a profile of m = 3,000 rows.
+      a window of n = 200 rows with a profile of m rows. Hotelling's T² with 15 components has the
+      mean 15 + d² / (1/n + 1/m). The shift is found half of the time if this mean is 41.6, the
+      quantile for one false window in 4,000. A sample of 5,000 rows gives a profile of m = 3,000
+      rows.
     - The half width of the 95 % interval of an accuracy of .8, by the normal approximation.
     """
     count, profile = len(sample.rows), len(sample.rest)

@@ -185,7 +185,10 @@ class Dashboards:
         return made
 
     def _pages(self, objects: Sequence[SavedObject]) -> list[tuple[str, str]]:
-        """Return the title of each page, and its address below the base path; `FIRST` is first."""
+        """Return the title of each page, and its address below the base path.
+
+        The page of the object `FIRST` comes first.
+        """
         tenant = (
             "" if self._tenant == GLOBAL else "?" + urlencode({"security_tenant": self._tenant})
         )
