@@ -64,7 +64,7 @@ class Summary:
       is mapped to the number of rows in the bin.
     - `labels`, `flags` and `scripts` map a value to the number of rows that have it.
     - `unknown` counts the rows with a word piece that the tokenizer does not know.
-    - `hashes` has the most frequent texts. It maps a text's hash to the number of rows with the text.
+    - `hashes` has the most frequent texts. It maps a text's hash to the number of rows.
     - `distinct` is the approximate number of different texts.
     """
 
