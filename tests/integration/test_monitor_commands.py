@@ -162,7 +162,7 @@ def test_predictions_of_three_fields_become_a_baseline(
     assert "no baseline is accepted" in errors
     code, output, errors = run("baseline", "accept", "--from", day(4), "--to", day(2))
     assert code == 1
-    assert "72 of them take 6 days of this traffic" in output
+    assert "which take 6 days of this traffic" in output
     assert "--force" in errors
     code, output, errors = run("judge")
     assert code == 0, errors
