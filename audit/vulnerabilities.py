@@ -111,9 +111,10 @@ def verdict(answer: Answer, exceptions: list[Accepted]) -> int:
         print(f"FAILED: {failure}", file=sys.stderr)
     if answer.unknown:
         (reason, lock), *others = answer.unknown.items()
+        which = f"The first of {1 + len(others)} reasons" if others else "The reason"
         print(
-            f"NOT RUN: some packages could not be audited, for {1 + len(others)} reasons. "
-            f"The first reason, for {lock}: {reason}. {ELSEWHERE}",
+            f"NOT RUN: some packages could not be audited. {which}, for {lock}: {reason}. "
+            f"{ELSEWHERE}",
             file=sys.stderr,
         )
     if failures:

@@ -143,7 +143,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             {},
             None,
             2,
-            "NOT RUN: some packages could not be audited, for 2 reasons. The first reason, for ",
+            "NOT RUN: some packages could not be audited. The first of 2 reasons, for ",
             id="packages unknown to the service",
         ),
         pytest.param(
@@ -197,7 +197,7 @@ def test_the_answer_of_the_service_decides_the_exit_code(
             CLEAN,
             True,
             2,
-            "missing. The first reason, for requirements.txt: ",
+            "could not be audited. The reason, for requirements.txt: ",
             id="the service is down",
         ),
         pytest.param(
