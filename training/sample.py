@@ -123,15 +123,15 @@ def cost(sample: Sample) -> str | None:
 
     - The shift d, in standard deviations, that the monitor finds half of the time when it compares
       a window of n = 200 rows with a profile of m rows. Hotelling's T² with 15 components has the
-      mean 15 + d² / (1/n + 1/m). The shift is found half of the time if this mean is 41.6, the
-      quantile for one false window in 4,000. A sample of 5,000 rows gives a profile of m = 3,000
-      rows.
+      mean 15 + d² / (1/n + 1/m). The shift is found half of the time if this mean is 43.6, the
+      quantile of χ² for one false window in 8,000 (the monitor tests each of its eight signals at
+      .001 / 8). A sample of 5,000 rows gives a profile of m = 3,000 rows.
     - The half width of the 95 % interval of an accuracy of .8, by the normal approximation.
     """
     count, profile = len(sample.rows), len(sample.rest)
     if count > ENOUGH:
         return None
-    shift, better = (sqrt((41.6 - 15) * (1 / 200 + 1 / rows)) for rows in (profile, 3000))
+    shift, better = (sqrt((43.6 - 15) * (1 / 200 + 1 / rows)) for rows in (profile, 3000))
     return (
         f"{count} rows are few. In half of the windows of 200 predictions, the monitor finds a "
         f"shift of {shift:.2f} standard deviations; with 5,000 rows it would find a shift of "
