@@ -70,7 +70,7 @@ test: lint build ## check everything that CI checks, and report the coverage of 
 
 test-full: lint build .venv-train/.ready ## run make test and the long tests: fuzzing, and making model folders from three newly trained models [DATA=folder of the corpora]
 	@rm -rf .adopted
-	@$(TRAINING) -m tests.adopted --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
+	@$(TRAINING) -m tests.trained_models --out .adopted/checkpoints $(if $(DATA),--data "$(DATA)")
 	@for folder in .adopted/checkpoints/*; do \
 	  $(TRAINING) -m training.model --from $$folder/checkpoint --sample $$folder/sample.csv --out .adopted/models/$${folder##*/} --name $${folder##*/}; done
 	@ADOPTED=.adopted/models FUZZ_SECONDS=600 pytest -m ""

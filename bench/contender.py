@@ -64,7 +64,7 @@ def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
     - `floor`: a function that does only the work that sending needs (bench.rivals).
     """
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
-    command = (sys.executable, "-P", "-m", "bench.measured", name, url)
+    command = (sys.executable, "-P", "-m", "bench.measure_contender", name, url)
     with _running(
         command, os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     ) as found:
@@ -75,7 +75,7 @@ def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
 def console_function(file: Path, url: str) -> Iterator[Contender]:
     """Start the function that the CloudWatch console generates. Its code is in `file`."""
     with _running(
-        ("node", str(ROOT / "bench" / "measured.cjs"), str(file), url), dict(os.environ)
+        ("node", str(ROOT / "bench" / "measure_contender.cjs"), str(file), url), dict(os.environ)
     ) as found:
         yield found
 

@@ -15,10 +15,11 @@ from opensearchpy import RequestsHttpConnection
 
 from bench.lambda_context import Context
 from bench.lines import GROUP
+from shipper.back_off import RetryBudget
 from shipper.decode import decode
-from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules
 from shipper.field_map import field_map
+from shipper.outcome import Outcome
 from shipper.ship import ship
 
 LIMIT: Final = 2**30

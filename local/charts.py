@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from installer.panel import Row, Span, interval, request, rows
+from installer.evaluate_panel import Row, Span, interval, request, rows
 from installer.saved_objects import SavedObject, saved_objects
 from local.terminal_view import colour, plain
 

@@ -53,11 +53,12 @@ from operate.reconcile import (
     rows,
     starts,
 )
+from shipper.back_off import RetryBudget
 from shipper.client import connect
 from shipper.dead_letters import PREFIX, Bucket, LetterFate, Replayed, letters, replay_all
 from shipper.decode import Payload, decode
-from shipper.deliver import Outcome, RetryBudget
 from shipper.option_values import moment, positive
+from shipper.outcome import Outcome
 from shipper.settings import Settings, settings
 from shipper.ship import ship
 from shipper.stream import is_stream, ship_kept

@@ -22,8 +22,8 @@ from typing import Any, Final, NamedTuple
 from msgspec import Raw
 
 from shipper.decode import LogEvent, Payload
-from shipper.deliver import Outcome
 from shipper.json_text import quoted
+from shipper.outcome import Outcome
 
 PAGE_EVENTS: Final = 10_000  # the largest page of FilterLogEvents
 # A backfill stops if this many payloads in a row fail as a whole: the server accepted no line.

@@ -17,8 +17,8 @@ from rich.text import Text
 from operate.backfill import Span
 from operate.reconcile import EPOCH, Row
 from shipper.dead_letters import LetterFate, Replayed
-from shipper.deliver import Outcome
 from shipper.document import Rules
+from shipper.outcome import Outcome
 from tools.printable import plain
 
 PROGRAM: Final = "python -m operate"

@@ -18,8 +18,8 @@ from opensearchpy.exceptions import TransportError
 
 from operate.backfill import Event, Span, pages
 from shipper.bulk import ANY_STATUS, judge_request
-from shipper.document import PREFIX
-from shipper.log_index import group_query
+from shipper.common_index import group_query
+from shipper.index_prefix import PREFIX
 from shipper.read import Kind, read
 
 SEARCH_SECONDS: Final = 60.0

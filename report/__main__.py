@@ -16,8 +16,9 @@ from opensearchpy.exceptions import TransportError
 
 from monitor.address import PASSWORD
 from monitor.client import connect
+from monitor.index_prefix import PREFIX, index_prefix
 from monitor.opensearch_problem import sentence
-from monitor.settings import PREFIX, index_prefix, stack_name
+from monitor.settings import stack_name
 from report import page_words
 from report.page import render
 from report.read import read, span

@@ -66,7 +66,7 @@ class Plot:
 def by_name(names: Sequence[str]) -> dict[str, str]:
     """Return the CSS class of a colour for each label, in the order of the labels' names.
 
-    The dashboards give a label the same colour (functions/installer/installer/labels.py).
+    The dashboards give a label the same colour (functions/installer/installer/label_colours.py).
     """
     return palette(sorted(names))
 

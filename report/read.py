@@ -22,7 +22,7 @@ from report.page_values import (
     View,
 )
 from report.page_words import CERTAIN, FAILS
-from shipper.labels import field_names
+from shipper.label_fields import field_names
 
 STEPS: Final = tuple(
     timedelta(seconds=one)

@@ -21,7 +21,7 @@ from rich.table import Table
 from local import terminal_view
 from local.processes import end_once_when_told
 from scale.backlog import backlog
-from shipper.deliver import LONGEST_PAUSE
+from shipper.back_off import LONGEST_PAUSE
 from soak.episodes import Stack, stack
 from tools.arguments import Parser
 from tools.errors import UserError

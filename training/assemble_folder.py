@@ -27,7 +27,7 @@ from inference.description import version
 from inference.descriptors import Usual, describe
 from inference.model_folder import INPUTS, OUTPUTS
 from tools.errors import UserError
-from training import figures, golden, graph, kernels, signature
+from training import figures, golden, graph, optimise_graph, signature
 from training.checkpoint import Checkpoint
 from training.modelcard import markdown
 from training.profile import profile
@@ -205,11 +205,11 @@ def _narrowest(
 ) -> tuple[Path, dict[str, Any]]:
     """Return the fastest graph that is close to the checkpoint, and figures of the comparison.
 
-    A graph is close if at least 98 % of its labels are those of the checkpoint. `kernels.WIDTHS`
-    begins with the fastest form, so the first close graph is returned.
+    A graph is close if at least 98 % of its labels are those of the checkpoint.
+    `optimise_graph.WIDTHS` begins with the fastest form, so the first close graph is returned.
     """
     flips = 0
-    for name, make in kernels.WIDTHS.items():
+    for name, make in optimise_graph.WIDTHS.items():
         say(f"{name}: comparing {len(ids)} texts with the checkpoint's own answers")
         path = folder / "small.onnx"
         make(plain, path)

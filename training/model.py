@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     make(found, rows, wish, arguments.out)
     if arguments.against:
-        from training.compared import compared  # noqa: PLC0415  imported only if needed
+        from training.compare_models import compared  # noqa: PLC0415  imported only if needed
 
         for line in compared(arguments.out, arguments.against, rows):
             say(line)

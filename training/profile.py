@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from inference.classifier import Classifier
-from inference.labels import field_names
+from inference.label_fields import field_names
 from inference.record import prediction_record
 from training.sample import Row, Sample
 from training.signature import STEPS, Signature

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.monitor.texts import Sentence, every
 from inference.classifier import Classifier
-from inference.labels import field_names
+from inference.label_fields import field_names
 from inference.record import prediction_record
 from tools.root import ROOT
 

@@ -18,7 +18,7 @@ from bench.monitor.false_alarms import STREAM, Tick
 from bench.monitor.traffic import MONDAY, Chance, Index, Table
 from monitor.baselines import baseline
 from monitor.baselines.baseline import Baseline
-from monitor.baselines.feasible import smallest_effect
+from monitor.baselines.detectable_drift import smallest_effect
 from monitor.baselines.window_length import Plan, plan
 from monitor.judgement import false_alarm_table
 from monitor.judgement.judge_windows import judge

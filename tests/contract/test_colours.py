@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from installer import settings
-from installer.labels import PALETTE, coloured, colours, labels
+from installer.label_colours import PALETTE, coloured, colours, labels
 from installer.saved_objects import saved_objects
 from report.page import render
 from report.plots import by_name
@@ -85,7 +85,7 @@ def test_the_setting_of_labels_is_a_list_of_names_or_a_models_card(
 def test_the_deployed_installer_reads_the_card_in_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("installer.labels.CARD", tmp_path / "card.json")
+    monkeypatch.setattr("installer.label_colours.CARD", tmp_path / "card.json")
     (tmp_path / "card.json").write_text(json.dumps({"labels": list(FOUR)}))
     variables = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": "*"}
     assert settings.read(variables).labels == FOUR

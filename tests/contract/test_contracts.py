@@ -17,19 +17,18 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from installer import scope
 from installer.index_template import index_template
 from installer.security import ROLES
 from local import opensearch
 from local.cloudwatch import log_event, subscription_event
 from local.filter_pattern import matches
 from local.template import Template, load, read
-from monitor import settings
 from monitor.summaries.read_summaries import INDEX
 from shipper import provenance
 from shipper.bulk import FIELD, LIMIT
 from shipper.decode import Payload, decode, line
-from shipper.document import ENVELOPE, PREFIX, Rules, documents
+from shipper.document import ENVELOPE, Rules, documents
+from shipper.index_prefix import PREFIX
 from shipper.read import Kind
 from shipper.read import read as read_line
 from tests.contract import make_payload
@@ -207,9 +206,7 @@ def test_the_default_prefix_is_the_same_everywhere() -> None:
     roles = [role["index_permissions"] for role in ROLES.values()]
     found = {
         "template.yaml": load()["Parameters"]["IndexPrefix"]["Default"],
-        "shipper": PREFIX,
-        "installer": scope.PREFIX,
-        "monitor": settings.PREFIX,
+        "index_prefix.py": PREFIX,
         "events/env.json": json.loads((EVENTS / "env.json").read_text())["ShipperFunction"][
             "INDEX_PREFIX"
         ],

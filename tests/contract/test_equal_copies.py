@@ -18,7 +18,7 @@ from tools.root import ROOT
 TWINS = [
     ("functions/inference/inference/memory_use.py", "functions/shipper/shipper/memory_use.py"),
     ("functions/inference/inference/characters.py", "functions/shipper/shipper/characters.py"),
-    ("functions/inference/inference/labels.py", "functions/shipper/shipper/labels.py"),
+    ("functions/inference/inference/label_fields.py", "functions/shipper/shipper/label_fields.py"),
     ("tools/arguments.py", "functions/installer/installer/arguments.py"),
     ("tools/printable.py", "functions/installer/installer/printable.py"),
     ("functions/inference/inference/memory_use.py", "functions/monitor/monitor/memory_use.py"),
@@ -27,6 +27,8 @@ TWINS = [
     ("functions/shipper/shipper/address.py", "functions/installer/installer/address.py"),
     ("functions/shipper/shipper/address.py", "functions/monitor/monitor/address.py"),
     ("functions/shipper/shipper/client.py", "functions/monitor/monitor/client.py"),
+    ("functions/shipper/shipper/index_prefix.py", "functions/installer/installer/index_prefix.py"),
+    ("functions/shipper/shipper/index_prefix.py", "functions/monitor/monitor/index_prefix.py"),
     ("functions/shipper/shipper/timed_exchange.py", "functions/monitor/monitor/timed_exchange.py"),
     (
         "functions/inference/inference/logging_variables.py",

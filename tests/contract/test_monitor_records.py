@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from installer.index_template import index_template
 from monitor.log_lines import lines
 from shipper import provenance
-from shipper.settings import INDEX_PREFIX
+from shipper.index_prefix import VALID
 from tests.unit.monitor.test_judge_stream import CHOICE, day, followed
 from tools.root import ROOT
 
@@ -89,7 +89,7 @@ def test_no_index_prefix_matches_the_monitors_own_index() -> None:
         "".join(chance.choice(list("abc-"), 40)),
     ):
         own = own_index(name)
-        assert not [at for at in range(len(own)) if INDEX_PREFIX.fullmatch(own[:at])]
+        assert not [at for at in range(len(own)) if VALID.fullmatch(own[:at])]
 
 
 def fits(value: object, kind: str) -> bool:

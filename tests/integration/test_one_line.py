@@ -18,11 +18,12 @@ from opensearchpy import RequestsHttpConnection
 
 from local.cloudwatch import log_event, subscription_event
 from local.stack import Stack
+from shipper.back_off import RetryBudget
 from shipper.client import connect
 from shipper.dead_letters import Bucket, LetterFate, letters, replay_all
 from shipper.decode import decode
-from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules
+from shipper.outcome import Outcome
 from shipper.ship import ship
 
 NOON = 1_000_000_000_000  # 2001-09-09; no other test has documents of this day

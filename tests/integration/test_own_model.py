@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 import requests
 
-from inference.labels import field_names
-from installer.panel import request, rows
+from inference.label_fields import field_names
+from installer.evaluate_panel import request, rows
 from installer.saved_objects import saved_objects
 from local.charts import panels
 from local.runtime import running

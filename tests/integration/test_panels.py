@@ -24,7 +24,7 @@ import pytest
 import requests
 from rich.console import Console
 
-from installer.panel import PAGE, Span, request, rows, searches
+from installer.evaluate_panel import PAGE, Span, request, rows, searches
 from installer.saved_objects import SavedObject, saved_objects
 from local.charts import panels
 from local.cloudwatch import log_event, subscription_event

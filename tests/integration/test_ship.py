@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from installer.panel import request
+from installer.evaluate_panel import request
 from installer.saved_objects import saved_objects
 from local import ship_lines
 from local.__main__ import main

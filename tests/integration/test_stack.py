@@ -12,7 +12,7 @@ import pytest
 import requests
 from rich.console import Console
 
-from installer.panel import request, rows
+from installer.evaluate_panel import request, rows
 from installer.saved_objects import saved_objects
 from local import opensearch
 from local.__main__ import run

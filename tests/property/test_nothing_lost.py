@@ -30,7 +30,7 @@ from local.template import read
 from shipper import deliver
 from shipper.bulk import CHUNK_BYTES
 from shipper.decode import PayloadInvalid
-from shipper.deliver import NotDelivered
+from shipper.outcome import NotDelivered
 from tests.property.server import (
     CONFLICT,
     CREATED,

@@ -106,11 +106,11 @@ def test_the_exported_graph_agrees_with_the_model_in_8_bits_and_in_32_bits(
     import onnx
     import torch
 
-    from training import exported, kernels
+    from training import exported, optimise_graph
 
     model = encoder(name, labels=4)
     exported.to_onnx(model, tmp_path / "plain.onnx")
-    for form, make in kernels.WIDTHS.items():
+    for form, make in optimise_graph.WIDTHS.items():
         make(tmp_path / "plain.onnx", tmp_path / "small.onnx")
         spread = []
         for ids in encoded:
@@ -139,11 +139,11 @@ def test_weights_restored_from_a_graph_differ_by_at_most_one_quantisation_step(
 ) -> None:
     import onnx
 
-    from training import exported, graph, kernels, restored, signature
+    from training import exported, graph, optimise_graph, restored, signature
 
     model = encoder("Bert", labels=2)
     exported.to_onnx(model, tmp_path / "plain.onnx")
-    kernels.dynamic(tmp_path / "plain.onnx", tmp_path / "small.onnx")
+    optimise_graph.dynamic(tmp_path / "plain.onnx", tmp_path / "small.onnx")
     chance = np.random.default_rng(1)
     sentences = [*encoded, *(chance.integers(1000, 20_000, 12).tolist() for _ in range(40))]
     fitted = signature.fit(np.array([run(tmp_path / "small.onnx", ids)[1] for ids in sentences]))

@@ -19,9 +19,9 @@ from hypothesis import settings
 from msgspec import Raw
 from opensearchpy import RequestsHttpConnection
 
+from shipper.back_off import RetryBudget
 from shipper.client import connect
 from shipper.decode import LogEvent, Payload
-from shipper.deliver import RetryBudget
 from shipper.document import Document, Rules, documents
 
 settings.register_profile("unit", deadline=None)  # the machine may be busy

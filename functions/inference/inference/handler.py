@@ -16,10 +16,10 @@ from inference.answer import accepted, answer, refusal, success
 from inference.classifier import Classifier, Prediction
 from inference.description import description
 from inference.feedback import asks_feedback, parse_feedback
+from inference.powertools_logger import record_logger
 from inference.problem import PredictionFailed, Problem
-from inference.record_log import RecordLog
-from inference.record_logger import record_logger
 from inference.request import Request, asks_description, correlation_id, is_http, parse
+from inference.write_records import RecordLog
 
 SERVICE = "inference"
 LOG_TEXT = os.environ.get("LOG_TEXT", "true")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from inference.classifier import Prediction
 from inference.descriptors import Usual, describe
-from inference.labels import field_names
+from inference.label_fields import field_names
 from inference.problem import Problem
 
 VERSION: Final = 2

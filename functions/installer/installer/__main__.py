@@ -16,13 +16,14 @@ from typing import Final
 from installer import render
 from installer.address import PASSWORD
 from installer.arguments import Parser, value
-from installer.dashboards import GLOBAL
+from installer.dashboards_api import GLOBAL
+from installer.index_prefix import PREFIX, index_prefix
 from installer.install import DesiredState, desired_state, export, install, remove, status
-from installer.labels import coloured, labels
+from installer.label_colours import coloured, labels
+from installer.prefix_and_stack import Scope, stack_name
 from installer.printable import plain
 from installer.retention import Keep, days
 from installer.saved_objects import FOLDER, SavedObject, saved_objects
-from installer.scope import PREFIX, Scope, index_prefix, stack_name
 from installer.security import ROLES, role_arn
 from installer.server import UserError
 

@@ -31,9 +31,9 @@ import requests
 
 from installer import settings
 from installer.install import DesiredState, desired_state, install, remove
-from installer.labels import coloured
+from installer.label_colours import coloured
+from installer.prefix_and_stack import NAME, Scope
 from installer.saved_objects import PRODUCT, saved_objects
-from installer.scope import NAME, Scope
 from installer.server import UserError, anonymous
 from installer.settings import Settings
 

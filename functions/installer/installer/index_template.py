@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from installer import files
 from installer.installed_parts import Part, State, Step, found_as, nothing
-from installer.scope import NAME, Scope, overlapping
+from installer.prefix_and_stack import NAME, Scope, overlapping
 from installer.server import Server, UserError, reason
 
 PATH: Final = "/_index_template"

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 from installer import audit, index_template, retention, security, unknown_log_groups
 from installer.address import Address
-from installer.dashboards import GLOBAL, Dashboards, headers, place
+from installer.dashboards_api import GLOBAL, Dashboards, headers, place
 from installer.installed_parts import Part, State, Step
 from installer.object_state import ATTRIBUTE, Manifest, digest, manifest, merged, state
+from installer.prefix_and_stack import Scope
 from installer.retention import Keep
 from installer.saved_objects import SavedObject, index_pattern, ndjson, rendered, unpacked
-from installer.scope import Scope
 from installer.server import PeopleOnly, Server, UserError, server_address, sign_in
 
 WORDS: Final = {

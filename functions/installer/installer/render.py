@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from installer import audit, index_template, retention, security
-from installer.dashboards import AMAZON_PATH, IMPORT, SETTINGS
+from installer.dashboards_api import AMAZON_PATH, IMPORT, SETTINGS
 from installer.install import export
+from installer.prefix_and_stack import NAME, Scope
 from installer.saved_objects import SavedObject, index_pattern, rendered
-from installer.scope import NAME, Scope
 from installer.server import UserError
 
 INDEX: Final = "requests.json"

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from installer import files
 from installer.installed_parts import Part, State, Step, contains, found_as, nothing
-from installer.scope import PATTERN, Scope
+from installer.prefix_and_stack import PATTERN, Scope
 from installer.server import Answer, Server, UserError
 
 FILE: Final = files.FOLDER / "retention.json"

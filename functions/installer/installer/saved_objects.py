@@ -12,7 +12,7 @@ from typing import Any, Final
 from installer import files
 from installer.index_pattern_fields import fields
 from installer.index_template import index_template
-from installer.scope import PATTERN, Scope
+from installer.prefix_and_stack import PATTERN, Scope
 
 PRODUCT: Final = "Prediction Monitor: "  # the start of each dashboard's title
 FOLDER: Final = files.FOLDER / "saved"

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from installer.installed_parts import Part, State, Step, contains, found_as, nothing
-from installer.scope import NAME, PATTERN, Scope
+from installer.prefix_and_stack import NAME, PATTERN, Scope
 from installer.server import Answer, Server
 
 API: Final = "/_plugins/_security/api"

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from installer.labels import OF_THE_MODEL, labels, of_card
+from installer.index_prefix import PREFIX, index_prefix
+from installer.label_colours import OF_THE_MODEL, labels, of_card
+from installer.prefix_and_stack import stack_name
 from installer.retention import Keep, days
-from installer.scope import PREFIX, index_prefix, stack_name
 from installer.security import role_arn
 
 SUFFIX: Final = "URL_SUFFIX"  # the end of AWS's host names, such as amazonaws.com
@@ -57,7 +58,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         given("DASHBOARDS_URL"),
         given("SECRET_ARN"),
         stack_name(environment.get("STACK", "")),
-        index_prefix(environment.get("INDEX_PREFIX", PREFIX)),
+        index_prefix(environment.get("INDEX_PREFIX", PREFIX), "INDEX_PREFIX"),
         several("LOG_GROUPS"),
         _labels(environment.get("LABELS", "")),
         {kind: [role_arn(arn) for arn in arns] for kind, arns in roles.items() if arns},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from installer.scope import Scope
+from installer.prefix_and_stack import Scope
 from installer.server import Server
 
 DAYS: Final = 7  # longer than a weekend, on which a log group may write nothing

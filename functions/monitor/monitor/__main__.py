@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from monitor.baseline_commands import Reach, complain
 from monitor.client import connect
 from monitor.command_line import execute, parser_of
-from monitor.settings import index_prefix, own_index, stack_name
+from monitor.index_prefix import index_prefix
+from monitor.settings import own_index, stack_name
 from monitor.summaries.store import Store
 
 

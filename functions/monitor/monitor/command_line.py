@@ -44,9 +44,10 @@ from monitor.decision_commands import (
     show_all_command,
     unmute_command,
 )
+from monitor.index_prefix import PREFIX
 from monitor.judgement import false_alarm_table
 from monitor.opensearch_problem import ServerProblem
-from monitor.settings import PREFIX, days_of
+from monitor.settings import days_of
 from monitor.summaries.store import Conflict
 
 ENVIRONMENT: Final = f"""\

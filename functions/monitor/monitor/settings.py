@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from monitor.index_prefix import PREFIX, index_prefix
 from monitor.judgement.false_alarm_table import DEFAULT_DAYS
 
-PREFIX: Final = "cwl-"
-INDEX_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the same pattern as the shipper's
 FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field in the index
 DASHBOARD: Final = re.compile(
     r"https?://[^\s#]+/app/dashboards[^\s#]*#/view/prediction-monitor-predictions[^\s#]*"
@@ -89,19 +88,6 @@ def stack_name(text: str, name: str) -> str:
         raise ValueError(
             f"{name} must be the name of a stack (letters, digits and -, a letter first),"
             f" not {text!r}"
-        )
-    return text
-
-
-def index_prefix(text: str, name: str) -> str:
-    """Check a prefix of daily indices, and return it.
-
-    Raises `ValueError` that names the setting `name`.
-    """
-    if not INDEX_PREFIX.fullmatch(text):
-        raise ValueError(
-            f"{name} must be lowercase letters, digits and dashes, with a dash at the end, "
-            f"not {text!r}"
         )
     return text
 

@@ -19,7 +19,8 @@ from opensearchpy.exceptions import TransportError
 
 from monitor import logging_variables
 from monitor.client import connect
-from monitor.settings import PREFIX, index_prefix, stack_name
+from monitor.index_prefix import PREFIX, index_prefix
+from monitor.settings import stack_name
 from report import page_words
 from report.page import render
 from report.read import read, span

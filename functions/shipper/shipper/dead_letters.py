@@ -17,7 +17,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shipper.decode import PayloadInvalid
-from shipper.deliver import Outcome
+from shipper.outcome import Outcome
 from shipper.timed_exchange import TookTooLong, within
 
 # Lambda puts dead letters below this prefix. The next part of the key is `async` for asynchronous

@@ -6,153 +6,31 @@ Each document is sent until it is indexed or refused for good, or until the dead
 from __future__ import annotations
 
 import math
-import random
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakSet
 
 from opensearchpy import RequestsHttpConnection
 
+from shipper.back_off import RetryBudget
 from shipper.bulk import CHUNK_BYTES, INDEXED, Fate, Verdict, body, body_without_index, chunks, send
 from shipper.document import Document, Form
-from shipper.limits import sendable
+from shipper.field_limits import sendable
+from shipper.outcome import Outcome
 from shipper.partial_document import less, rescued
 
 REQUEST_SECONDS: Final = 30.0
-FIRST_PAUSE: Final = 0.2  # the upper limit of the first pause, in seconds
-LONGEST_PAUSE: Final = 20.0  # in seconds
 WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit when a document is tried without its fields
 LEAST_CHUNK_BYTES: Final = 256 * 1024  # `chunk_bytes` is never halved below this number
 SUSPICIOUS_TRIES: Final = 5  # from this retry on, the cause may be a document: look for it
-NOWHERE: Final = sys.maxsize  # greater than every place in a batch
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that refuse bulk actions with an index name
 # (rest.action.multi.allow_explicit_index: false).
 INDEX_IN_PATH: Final[WeakSet[RequestsHttpConnection]] = WeakSet()
 NO_FORM: Final = "%s, even for the line without any field: correct the index or its settings"
-
-
-class NotDelivered(Exception):
-    """Some documents are not in the index.
-
-    If the handler raises this exception, the invocation fails, and Lambda keeps the payload.
-    """
-
-
-@dataclass(slots=True)
-class Outcome:
-    """The counts of a delivery.
-
-    - `excluded` counts the lines of a kind that is not shipped. All other lines become documents.
-    - `rescued` counts the documents that the index refused at first and accepted with fewer fields.
-    - `predictions` counts the documents of live predictions, delivered or not.
-    - `reasons` counts the documents that are not in the index, by reason.
-    - `sent_bytes` counts bytes before compression.
-    - `available` is true if the server was able to process the last request.
-    - `denied` is true if the server refused every document of the last request for lack of
-      permission.
-    - `first_failed` is used if the payloads come in a batch (shipper.stream). It is the position of
-      the first payload with a document that is not in the index.
-    """
-
-    indexed: int = 0
-    duplicate: int = 0
-    rescued: int = 0
-    excluded: int = 0
-    predictions: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    requests: int = 0
-    retries: int = 0
-    sent_bytes: int = 0
-    available: bool = True
-    denied: bool = False
-    first_failed: int = NOWHERE
-
-    @property
-    def failed(self) -> int:
-        """The number of documents that are not in the index."""
-        return self.reasons.total()
-
-    @property
-    def documents(self) -> int:
-        """The number of all documents."""
-        return self.indexed + self.duplicate + self.rescued + self.failed
-
-    def add(self, other: Outcome) -> None:
-        """Add the counts of a later outcome to this one, and copy its `available` and `denied`."""
-        self.indexed += other.indexed
-        self.duplicate += other.duplicate
-        self.rescued += other.rescued
-        self.excluded += other.excluded
-        self.predictions += other.predictions
-        self.reasons.update(other.reasons)
-        self.requests += other.requests
-        self.retries += other.retries
-        self.sent_bytes += other.sent_bytes
-        self.available, self.denied = other.available, other.denied
-
-    def fail(self, document: Document, reason: str) -> None:
-        """Count a document that is not in the index."""
-        self.reasons[reason] += 1
-        self.first_failed = min(self.first_failed, document.place)
-
-    def summary(self) -> str:
-        """Return a line that tells people why documents are not in the index.
-
-        The line is empty if all documents are in the index.
-        """
-        if not self.reasons:
-            return ""
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common())
-        return f"{self.failed} of {self.documents} documents not delivered: {reasons}"
-
-    def or_raise(self) -> dict[str, int]:
-        """Return the counts, or raise `NotDelivered` if a document is not in the index."""
-        if self.reasons:
-            raise NotDelivered(self.summary())
-        return {
-            "indexed": self.indexed,
-            "duplicate": self.duplicate,
-            "rescued": self.rescued,
-            "excluded": self.excluded,
-        }
-
-
-@dataclass(slots=True)
-class RetryBudget:
-    """The pauses between retries: exponential back-off with full jitter, until a deadline.
-
-    `deadline` is a time of `clock`, in seconds. Full jitter means that each pause is random, with
-    an upper limit that doubles at each retry. Among the usual methods, full jitter spreads the
-    requests of many senders best:
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-    """
-
-    deadline: float
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[float, float], float] = random.uniform
-
-    def left(self) -> float:
-        """Return the seconds until the deadline; the number is negative after the deadline."""
-        return self.deadline - self.clock()
-
-    def pause(self, tries: int) -> None:
-        """Wait after failure number `tries`, but not beyond the deadline."""
-        bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10), max(self.left(), 0.0))
-        self.sleep(self.chance(0.0, bound))
-
-    def wait(self, longest: float) -> None:
-        """Wait for a random time, from half of `longest` seconds to `longest` seconds.
-
-        The wait ends at the deadline at the latest.
-        """
-        self.sleep(min(self.chance(longest / 2, longest), max(self.left(), 0.0)))
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from shipper.decode import Payload, line
 from shipper.field_map import NO_NAMES, FieldMap
+from shipper.index_prefix import PREFIX
 from shipper.json_text import Fields, quoted
 from shipper.prediction import described, is_live, recognised
 from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS, is_trusted
@@ -42,7 +43,6 @@ METADATA: Final = (
     "_primary_term", "_version", "_nested_path", "_doc_count", "_data_stream_timestamp",
 )  # fmt: skip
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
-PREFIX: Final = "cwl-"  # the default prefix of the daily indices
 DAY: Final = 86_400_000  # milliseconds
 # Finds a name with a dot whose part before the dot may be reserved. The name may have escapes.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
@@ -60,8 +60,8 @@ STREAM: Final = re.compile(
 )
 SPACE: Final = " \t\r\n"  # JSON's white space
 # A line with fewer than `FEW_DOTS` dots and fewer than `FEW_NAMES` names is indexed quickly, and is
-# not checked further (shipper.limits). Nearly all lines are like this. In a line of fewer than
-# `FEW_BYTES` bytes, names are not counted, because there is no room for `FEW_NAMES` names.
+# not checked further (shipper.field_limits). Nearly all lines are like this. In a line of fewer
+# than `FEW_BYTES` bytes, names are not counted, because there is no room for `FEW_NAMES` names.
 FEW_DOTS: Final = 64
 FEW_NAMES: Final = 500
 # A name takes at least 5 bytes: two quotation marks, a colon, a value of one byte, and a comma.
@@ -83,7 +83,7 @@ class Document(Struct, frozen=True, gc=False):
     `lines` holds the document's action and its source. The last `tail` bytes of `lines` are the
     fields of the log line: they follow the envelope, so that they can be cut off. `counts` is true
     if the log line is a prediction of live traffic. `few` is true if the fields are known to be
-    few, so that `shipper.limits` need not count them. `place` is the place of the document's
+    few, so that `shipper.field_limits` need not count them. `place` is the place of the document's
     payload in a batch (shipper.stream).
     """
 
@@ -182,7 +182,7 @@ def documents(
 
     Records (predictions, feedback and a few others) have their own index. `common_days` holds days,
     counted from 1970-01-01. On these days, all other lines of the payload go to the index of the
-    records too (shipper.log_index).
+    records too (shipper.common_index).
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)

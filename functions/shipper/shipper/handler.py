@@ -12,11 +12,12 @@ import os
 import time
 from typing import Any
 
+from shipper.back_off import RetryBudget
 from shipper.client import connect
 from shipper.decode import decode
-from shipper.deliver import Outcome, RetryBudget
 from shipper.log import Log
 from shipper.memory_use import memory_utilization
+from shipper.outcome import Outcome
 from shipper.report import report, report_attempt
 from shipper.settings import settings
 from shipper.ship import ship

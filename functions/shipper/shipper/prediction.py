@@ -14,7 +14,7 @@ from typing import Any, Final
 from shipper.characters import characters
 from shipper.field_map import FieldMap, moved
 from shipper.json_text import Fields, json_object
-from shipper.labels import field_names
+from shipper.label_fields import field_names
 from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS
 
 # A `message` may hold an object that has a `message` itself, for instance if Lambda's JSON format

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from shipper.json_text import Fields, json_object, json_value, quoted
-from shipper.normal_form import letters, readings
-from shipper.patterns import masked
+from shipper.normalise_text import letters, readings
 from shipper.read import platform, read
+from shipper.redaction_patterns import masked
 
 Action = Literal["drop", "hash"]
 Name = tuple[str, ...]

@@ -15,13 +15,14 @@ from typing import Any, Final, NamedTuple
 import boto3
 from botocore.config import Config
 
+from shipper.back_off import RetryBudget
 from shipper.client import connect
 from shipper.dead_letters import PREFIX, S3_SECONDS, Bucket, Letter, LetterFate, letters, replay_all
 from shipper.decode import decode
-from shipper.deliver import Outcome, RetryBudget
 from shipper.log import Log
 from shipper.memory_use import memory_utilization
 from shipper.option_values import moment, positive
+from shipper.outcome import Outcome
 from shipper.settings import settings
 from shipper.ship import ship
 from shipper.stream import is_stream, ship_kept

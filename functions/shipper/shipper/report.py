@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from shipper.decode import Payload
-from shipper.deliver import Outcome
 from shipper.log import Log
+from shipper.outcome import Outcome
 
 if TYPE_CHECKING:
     from shipper.stream import Attempt

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from shipper.document import PREFIX, Rules
+from shipper.document import Rules
 from shipper.field_map import FieldMap, field_map
-from shipper.patterns import PATTERNS
+from shipper.index_prefix import PREFIX, index_prefix
 from shipper.read import Kind
 from shipper.redact import Action, Redaction
+from shipper.redaction_patterns import PATTERNS
 
 MEBIBYTE = 1024 * 1024
-INDEX_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")
 DIGITS = 18  # the most digits of a size; a longer one may not fit into 64 bits
 
 
@@ -66,22 +65,13 @@ def settings(environment: Mapping[str, str]) -> Settings:
             frozenset(map(Kind, exclude)),
             _redaction(environment, names),
             environment.get("STACK", ""),
-            _prefix(environment.get("INDEX_PREFIX") or PREFIX),
+            index_prefix(environment.get("INDEX_PREFIX") or PREFIX, "INDEX_PREFIX"),
             frozenset(_words(environment, "RECORD_LOG_GROUPS")),
             names,
             environment.get("REDACT_KEY", "").encode(),
         ),
         environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
     )
-
-
-def _prefix(value: str) -> str:
-    if not INDEX_PREFIX.fullmatch(value):
-        raise ValueError(
-            "INDEX_PREFIX must be lowercase letters, digits and dashes, with a dash at the end, "
-            f"not {value!r}"
-        )
-    return value
 
 
 def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | None:

@@ -8,10 +8,12 @@ from time import time_ns
 
 from opensearchpy import RequestsHttpConnection
 
+from shipper.back_off import RetryBudget
+from shipper.common_index import CommonDays, NotAnswered
 from shipper.decode import Payload
-from shipper.deliver import TOO_LATE, Outcome, RetryBudget, deliver
+from shipper.deliver import TOO_LATE, deliver
 from shipper.document import Document, Rules, documents
-from shipper.log_index import CommonDays, NotAnswered
+from shipper.outcome import Outcome
 
 
 def ship(
@@ -22,8 +24,8 @@ def ship(
     This raises no exception: the outcome holds the failures too.
     """
     # Another function may also have shipped this log group, and put its lines into the index of
-    # records. The server is asked on which days this was so (log_index.py). Only this stack ships
-    # the log groups of its records, so for these the server is not asked.
+    # records. The server is asked on which days this was so (common_index.py). Only this stack
+    # ships the log groups of its records, so for these the server is not asked.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
     excluded: Counter[str] = Counter()

@@ -21,10 +21,12 @@ from typing import Any, Final
 
 from opensearchpy import RequestsHttpConnection
 
+from shipper.back_off import RetryBudget
+from shipper.common_index import CommonDays, NotAnswered
 from shipper.decode import Payload, PayloadInvalid, decode_data
-from shipper.deliver import NOWHERE, TOO_LATE, Outcome, RetryBudget, deliver
+from shipper.deliver import TOO_LATE, deliver
 from shipper.document import Document, documents
-from shipper.log_index import CommonDays, NotAnswered
+from shipper.outcome import NOWHERE, Outcome
 from shipper.settings import Settings
 
 DATA: Final = "kinesis.data"

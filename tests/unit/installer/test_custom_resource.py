@@ -173,7 +173,7 @@ FAILURES = [
     ),
     ({"RETENTION_DAYS": "-1"}, "'-1' is not a number of days"),
     ({"SHIPPER_ROLE_ARNS": "shipper"}, "'shipper' is not a role: give its ARN"),
-    ({"INDEX_PREFIX": "Cwl"}, "'Cwl' is not a prefix of indices"),
+    ({"INDEX_PREFIX": "Cwl"}, "such as dev-cwl-, not 'Cwl'"),
 ]
 
 

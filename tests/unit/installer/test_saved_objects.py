@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from installer.evaluate_panel import interval, request, rows, searches
 from installer.index_pattern_fields import META, fields
 from installer.index_template import index_template
-from installer.panel import interval, request, rows, searches
+from installer.prefix_and_stack import Scope
 from installer.saved_objects import (
     FOLDER,
     STRINGS,
@@ -26,7 +27,6 @@ from installer.saved_objects import (
     saved_objects,
     unpacked,
 )
-from installer.scope import Scope
 from monitor.judgement.judge_windows import SIGNALS
 from monitor.judgement.verdict import Verdict
 from tools.root import ROOT

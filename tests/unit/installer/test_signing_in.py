@@ -8,7 +8,7 @@ import pytest
 
 from installer.__main__ import main
 from installer.address import PASSWORD, address
-from installer.dashboards import place
+from installer.dashboards_api import place
 from installer.server import UserError, sign_in
 from tests.unit.installer.conftest import NAMES, STATE, Run
 from tests.unit.installer.domain import Domain, Reply

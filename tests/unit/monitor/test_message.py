@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.dashboards import Dashboards
+from installer.dashboards_api import Dashboards
+from installer.prefix_and_stack import Scope
 from installer.saved_objects import rendered, saved_objects
-from installer.scope import Scope
 from installer.server import Server, anonymous
 from monitor.accuracy import accuracy_message
 from monitor.accuracy.intervals import Estimate, Interval, Tally

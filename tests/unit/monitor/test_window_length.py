@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.baselines.feasible import smallest_effect
+from monitor.baselines.detectable_drift import smallest_effect
 from monitor.baselines.window_length import plan
 from monitor.summaries.summary import Summary
 from tests.unit.monitor.made_windows import records, slots, summary

@@ -27,9 +27,10 @@ from operate.backfill import (
     payloads,
     subscribed_pattern,
 )
+from shipper.back_off import RetryBudget
 from shipper.decode import Payload, line
-from shipper.deliver import Outcome, RetryBudget
 from shipper.document import Rules, documents
+from shipper.outcome import Outcome
 from shipper.provenance import RECORD_FILTER
 from shipper.ship import ship
 from tests.unit.conftest import Bulk

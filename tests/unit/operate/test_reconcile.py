@@ -31,7 +31,7 @@ from operate.reconcile import (
     search,
     starts,
 )
-from shipper.deliver import RetryBudget
+from shipper.back_off import RetryBudget
 from shipper.document import Rules
 from shipper.read import Kind
 from shipper.ship import ship

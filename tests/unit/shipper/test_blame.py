@@ -21,8 +21,9 @@ from opensearchpy import RequestsHttpConnection
 from shipper import deliver as module
 from shipper.bulk import Verdict, send
 from shipper.decode import LogEvent, Payload
-from shipper.deliver import NO_FORM, Outcome
+from shipper.deliver import NO_FORM
 from shipper.document import Document, Rules, documents
+from shipper.outcome import Outcome
 from tests.unit.conftest import NOON, REJECTED, Answer, Bulk, Clock, Refusal, as_json, made, problem
 
 Deliver = Callable[..., Outcome]

@@ -33,7 +33,7 @@ from shipper.dead_letters import (
     replay_all,
 )
 from shipper.decode import PayloadInvalid
-from shipper.deliver import Outcome
+from shipper.outcome import Outcome
 
 NAME = "dead-letters"
 KEY = f"{PREFIX}ShipperFunction/2026/11/23/2026-11-23T12.00.00-8f5ad1e0"

@@ -17,18 +17,11 @@ from msgspec.structs import replace
 from opensearchpy import RequestsHttpConnection
 
 from shipper import deliver as module
+from shipper.back_off import FIRST_PAUSE, LONGEST_PAUSE, RetryBudget
 from shipper.bulk import Verdict, send
-from shipper.deliver import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    NO_FORM,
-    REQUEST_SECONDS,
-    TOO_LATE,
-    NotDelivered,
-    Outcome,
-    RetryBudget,
-)
+from shipper.deliver import NO_FORM, REQUEST_SECONDS, TOO_LATE
 from shipper.document import Document, Form
+from shipper.outcome import NotDelivered, Outcome
 from shipper.partial_document import less as rescued
 from tests.unit.conftest import (
     CLOSE,

@@ -18,7 +18,8 @@ from uuid import uuid4
 import pytest
 
 from shipper.decode import PayloadInvalid
-from shipper.deliver import NO_FORM, NotDelivered
+from shipper.deliver import NO_FORM
+from shipper.outcome import NotDelivered
 from shipper.read import read
 from shipper.report import METRICS
 from tests.unit.conftest import (

@@ -17,12 +17,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from shipper import normal_form, patterns, redact
+from shipper import normalise_text, redact, redaction_patterns
 from shipper.decode import LogEvent, Payload
 from shipper.document import Rules, documents
-from shipper.normal_form import readings
-from shipper.patterns import NUMBER
+from shipper.normalise_text import readings
 from shipper.redact import PURPOSE, WITHHELD, Redaction
+from shipper.redaction_patterns import NUMBER
 from tests.unit.conftest import at_most
 from tools.root import ROOT
 
@@ -524,13 +524,18 @@ def test_expressions_that_may_match_anywhere_have_bounded_repetitions() -> None:
     followed = redact._near(frozenset({"password", "token"}))[1]
     endless = {
         (expression.pattern, str(repeated))
-        for expression in (patterns.EMAIL, patterns.NUMBER, patterns.IBAN, followed)
+        for expression in (
+            redaction_patterns.EMAIL,
+            redaction_patterns.NUMBER,
+            redaction_patterns.IBAN,
+            followed,
+        )
         for kind, most, repeated in repeats(_parser.parse(expression.pattern))
         if most >= 1000 and kind is not _constants.POSSESSIVE_REPEAT
     }
     # A run of digits has no bound, but it is tried only from its start.
     assert {repeated for _, repeated in endless} == {str(_parser.parse(r"\d"))}
-    for before in patterns.NUMBER.pattern, patterns.EMAIL.pattern:
+    for before in redaction_patterns.NUMBER.pattern, redaction_patterns.EMAIL.pattern:
         assert r"(?<![\w." in before
 
 
@@ -543,9 +548,9 @@ def test_decoding_ends_and_takes_time_linear_in_the_length_of_the_text(text: str
     for count in (100, 1_000, 10_000):
         assert sum(len(reading) for reading, _ in readings(text * count)) <= 3 * len(text) * count
     nested = "a@b.de"
-    for _ in range(normal_form.LEVELS):
+    for _ in range(normalise_text.LEVELS):
         nested = nested.replace("@", "%40").replace("%", "&#37;").replace("&", r"\x26")
-    assert len(list(readings(nested))) <= normal_form.LEVELS + 1
+    assert len(list(readings(nested))) <= normalise_text.LEVELS + 1
 
 
 @given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))

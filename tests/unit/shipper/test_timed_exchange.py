@@ -14,11 +14,11 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 from msgspec import Raw
 
-from shipper import log_index, timed_exchange
+from shipper import common_index, timed_exchange
+from shipper.back_off import RetryBudget
 from shipper.bulk import INDEXED, Fate, Verdict, body, send
 from shipper.client import connect
 from shipper.decode import LogEvent, Payload
-from shipper.deliver import RetryBudget
 from shipper.document import Rules
 from shipper.ship import ship
 from tests.unit.conftest import NOON, made
@@ -201,7 +201,7 @@ def test_a_count_of_documents_that_gets_no_answer_does_not_end_the_next_delivery
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A request for a count gets no answer in time. Its time limit must not end a later request."""
-    monkeypatch.setattr(log_index, "SECONDS", 1.5)
+    monkeypatch.setattr(common_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []
 

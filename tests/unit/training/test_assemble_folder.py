@@ -22,11 +22,11 @@ from inference.classifier import Classifier
 from tests.models import four_labels
 from tools.errors import UserError
 from tools.root import ROOT
-from training import kernels
+from training import optimise_graph
 from training.assemble_folder import Wish, assemble
 from training.check import main as check
 from training.checkpoint import read as read_checkpoint
-from training.compared import compared
+from training.compare_models import compared
 from training.sample import Row, split
 
 # The tests of everything that uses a model. They pass with any labels.
@@ -143,7 +143,7 @@ def test_a_graph_with_other_labels_than_the_checkpoint_is_refused(
     four_label_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # this environment lacks the library of this kernel
-    monkeypatch.delitem(kernels.WIDTHS, "8-bit weights in blocks")
+    monkeypatch.delitem(optimise_graph.WIDTHS, "8-bit weights in blocks")
     rows = [Row(text, label) for text, label in four_labels.texts()]
     with pytest.raises(
         UserError, match="even in 32 bits the exported graph gives 400 of 400 texts another label"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from inference.classifier import Classifier
 from inference.descriptors import Usual, describe
-from inference.labels import field_names
+from inference.label_fields import field_names
 from tests.models import TESTED
 from training.__main__ import GOLDEN
 from training.profile import NUMBERS, SHARES, binned, calibration, digest, flat, made_on, rows

@@ -211,7 +211,7 @@ def _has_label(prediction: Mapping[str, Any], label: str) -> bool:
     shares = prediction["prediction"].get("probability")
     if "record_version" not in prediction or not isinstance(shares, dict):
         return True
-    # the name of the label's field, as functions/inference/inference/labels.py makes it
+    # the name of the label's field, as functions/inference/inference/label_fields.py makes it
     name = "".join(each if each.isalnum() or each in "_-" else "_" for each in label)
     return name in shares
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from monitor.baselines import baseline as accepted
 from monitor.baselines.baseline import TooFewWindows
-from monitor.baselines.feasible import smallest_effect
+from monitor.baselines.detectable_drift import smallest_effect
 from monitor.baselines.window_length import WINDOWS, Plan, plan
 from monitor.judgement import false_alarm_table
 from monitor.judgement.false_alarm_table import Choice

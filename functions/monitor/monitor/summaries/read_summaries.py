@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
-from monitor.settings import PREFIX
+from monitor.index_prefix import PREFIX
 from monitor.summaries import searches
 from monitor.summaries.bins import SCALES
 from monitor.summaries.summary import SLOT, Moments, Stream, Summary, total

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from shipper.normal_form import JOINER, readings, shape
+from shipper.normalise_text import JOINER, readings, shape
 
 Span = tuple[int, int]
 

@@ -1,4 +1,4 @@
-"""Measures one contender in its own process: `python -P -m bench.measured NAME URL`.
+"""Measures one contender in its own process: `python -P -m bench.measure_contender NAME URL`.
 
 The contenders are the shipper's handler, the same handler with signed requests, and the floor,
 which is a program that only forwards the payload.

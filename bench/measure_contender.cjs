@@ -1,5 +1,5 @@
-// `node bench/measured.cjs FUNCTION URL` measures the function that the CloudWatch console generates.
-// bench/measured.py measures the shipper in the same way. In both measurements, the requests go to the
+// `node bench/measure_contender.cjs FUNCTION URL` measures the function that the CloudWatch console generates.
+// bench/measure_contender.py measures the shipper in the same way. In both measurements, the requests go to the
 // address URL, without TLS.
 "use strict";
 

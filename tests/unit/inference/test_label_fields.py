@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.labels import field_names
+from inference.label_fields import field_names
 
 
 @pytest.mark.parametrize(

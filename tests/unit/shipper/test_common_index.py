@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from opensearchpy import RequestsHttpConnection
 
 from shipper.client import connect
+from shipper.common_index import CommonDays, NotAnswered
 from shipper.decode import LogEvent, Payload
 from shipper.document import DAY, Rules
-from shipper.log_index import CommonDays, NotAnswered
 from shipper.provenance import RECORD_FILTER
 from shipper.read import Kind
 from shipper.ship import ship

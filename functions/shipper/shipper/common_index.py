@@ -28,8 +28,8 @@ from msgspec import Struct
 from opensearchpy import RequestsHttpConnection
 from opensearchpy.exceptions import ConnectionTimeout, TransportError
 
+from shipper.back_off import RetryBudget
 from shipper.bulk import ANY_STATUS
-from shipper.deliver import RetryBudget
 from shipper.document import DAY
 
 SECONDS: Final = 5.0  # the time limit for an answer of the server

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from installer.index_prefix import PREFIX
+
 NAME: Final = "prediction-monitor"
-PREFIX: Final = "cwl-"
 PATTERN: Final = f"{PREFIX}*"  # the indices that the files in kibana/ name
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
-INDEX: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")  # the prefixes that the shipper accepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,6 @@ class Scope:
     def mark(self) -> str:
         """The end of a saved object's title: the stack's name, or nothing with former names."""
         return "" if self.former or not self.stack else f" ({self.stack})"
-
-
-def index_prefix(text: str) -> str:
-    """Return a valid prefix of indices. Raises `ValueError` for any other text."""
-    if not INDEX.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is not a prefix of indices: give lowercase letters, digits and dashes, "
-            "and end it with a dash, such as dev-cwl-"
-        )
-    return text
 
 
 def stack_name(text: str) -> str:

@@ -1,7 +1,7 @@
 """Trains three checkpoints, and writes a sample of texts and labels for each.
 
-Run `python -m tests.adopted --out FOLDER [--data FOLDER]` in the environment of training. The
-checkpoints are
+Run `python -m tests.trained_models --out FOLDER [--data FOLDER]` in the environment of training.
+The checkpoints are
 - `genres`, a MiniLM with four labels, which is trained only with --data, the folder of the corpora;
 - `distilbert` and `roberta`, which begin with random weights, and learn made-up sentences. Each has
   a vocabulary of its own.
@@ -31,7 +31,7 @@ Rows = list[tuple[str, int]]
 
 def main() -> int:
     """Write `FOLDER/NAME/checkpoint` and `FOLDER/NAME/sample.csv` for each checkpoint."""
-    parser = argparse.ArgumentParser(prog="python -m tests.adopted", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.trained_models", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path)
     arguments = parser.parse_args()
