@@ -27,7 +27,7 @@ from local.asynchronous import Asynchronous
 from local.cloudwatch import subscription_event
 from local.runtime import FunctionFailed
 from local.template import read
-from shipper import deliver
+from shipper import back_off, deliver
 from shipper.bulk import CHUNK_BYTES
 from shipper.decode import PayloadInvalid
 from shipper.outcome import NotDelivered
@@ -345,8 +345,8 @@ def way() -> Iterator[Way]:
             "AWS_DEFAULT_REGION": "us-east-1",
         }.items():
             patch.setenv(name, value)
-        patch.setattr(deliver, "FIRST_PAUSE", 0.001)
-        patch.setattr(deliver, "LONGEST_PAUSE", 0.01)
+        patch.setattr(back_off, "FIRST_PAUSE", 0.001)
+        patch.setattr(back_off, "LONGEST_PAUSE", 0.01)
         shipper, replay = map(importlib.import_module, MODULES)
         found = Way(server, shipper, replay, written)
         found.s3.create_bucket(Bucket=BUCKET)
