@@ -19,15 +19,15 @@ from report.read import DRIFTS, OTHERS, SHOWN, VERDICTS
 from tools.printable import plain
 
 FOLDER: Final = Path(__file__).parent
-TEXT: Final = 300  # the most characters of a text that are shown
-NAME: Final = 60  # the most characters of a label, a version or a flag that are shown
-SPARK: Final = 60  # the most windows in the small plot of a signal
-STRIPE: Final = 160  # the most characters in the tooltip of a stripe
+TEXT: Final = 300  # a longer text is cut after so many characters
+NAME: Final = 60  # a longer label, version or flag is cut after so many characters
+SPARK: Final = 60  # the small plot of a signal shows at most this many windows
+STRIPE: Final = 160  # a longer tooltip of a stripe is cut after so many characters
 # The largest effect that the small plot of a signal shows, in multiples of the signal's floor. The
 # floor is the smallest effect that counts.
 TOP: Final = 3.0
 OTHER: Final = "others"
-# The most rows or sentences that the page shows. If there are more, the page says so.
+# The page shows at most this many rows or sentences. If there are more, the page says so.
 LIMITS: Final = {
     "verdicts": VERDICTS,
     "drifts": DRIFTS,
@@ -290,7 +290,7 @@ def _usual(view: View) -> dict[str, float]:
 
 
 def _short(text: object, limit: int = NAME) -> str:
-    """Shorten a text, and put it on one line. Anybody may have sent the text."""
+    """Shorten a text, put it on one line, and replace its control characters."""
     shown = plain(text)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 

@@ -164,10 +164,11 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The last result of the scheduled canary.
+    """The last result of the scheduled canary, which asks the model sentences with known answers.
 
-    If the canary failed, `since` is the time of the oldest failure that was found, back to the last
-    pass. `passed_before` is true if such a pass was found; otherwise there may be older failures.
+    If the canary failed, `since` is the time of the first failure after the last pass, and
+    `passed_before` is true. If no pass was found, `passed_before` is false, and `since` is the time
+    of the oldest failure that was found.
     `versions` are the model's version and the function's version. Both may be empty.
     """
 

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Make the model that functions/inference ships, from public corpora.",
+        description="Make the model of the inference function from public corpora.",
         epilog=f"The data folder needs:\n{SOURCES}",
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")

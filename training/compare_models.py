@@ -9,7 +9,7 @@ from inference.classifier import Classifier
 from tools.errors import UserError
 from training.sample import Sample
 
-SHOWN = 20  # the most texts in the lines
+SHOWN = 20  # the largest number of texts that are listed
 
 
 def compared(new: Path, old: Path, sample: Sample) -> list[str]:
@@ -17,8 +17,8 @@ def compared(new: Path, old: Path, sample: Sample) -> list[str]:
 
     If the sample has labels, the lines also say which model is better, and state the difference in
     accuracy with its 95 % interval (the interval of a difference of paired proportions: Agresti,
-    Categorical Data Analysis, 10.1.1). The rows to which the new folder was fitted are not counted.
-    Raises `UserError` if the models have different sets of labels.
+    Categorical Data Analysis, 10.1.1). The rows in `sample.fit` are not counted, because the new
+    folder was fitted to them. Raises `UserError` if the models have different sets of labels.
     """
     one, other = Classifier(new), Classifier(old)
     if set(one.card["labels"]) != set(other.card["labels"]):

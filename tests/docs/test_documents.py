@@ -122,7 +122,7 @@ def test_every_parameter_is_documented_in_the_order_of_the_console() -> None:
     )
 
 
-def test_the_topic_policy_in_the_document_equals_that_of_the_stack() -> None:
+def test_the_topic_policy_in_the_document_equals_the_policy_of_the_stack() -> None:
     (shown,) = re.findall(r"```json\n(.+?)```", TEXTS[ROOT / "docs/deploy.md"], re.DOTALL)
     resources = load()["Resources"]
     (own,) = resources["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -197,7 +197,7 @@ def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> No
         assert said in text
 
 
-def test_the_figures_in_the_documents_equal_those_in_the_models_card() -> None:
+def test_the_figures_in_the_documents_equal_those_in_the_card_of_the_model() -> None:
     card = json.loads((ROOT / "functions/inference/model/card.json").read_text())
     for name in ("matthews", "accuracy", "calibration_error"):
         figure = (

@@ -138,7 +138,7 @@ def test_serve_answers_and_leaves_no_process_behind(
         page = f"http://127.0.0.1:{ports['PAGE_PORT']}"
         assert "The boy is sitting [/] on a [bold]bench" in requests.get(page, timeout=30).text
         family = descendants(serve.pid)
-        assert len(family) >= 5, "OpenSearch, two emulators, two functions"
+        assert len(family) >= 5, "OpenSearch, two emulators and two functions have a process each"
         for ending in endings:
             serve.send_signal(ending)
             time.sleep(0.3)

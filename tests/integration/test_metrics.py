@@ -1,6 +1,6 @@
 """Compares the metrics that functions write with the template's alarms and dashboard.
 
-The tests fail if alarms or dashboard use another name or dimension of a metric than the functions.
+The tests fail if an alarm or the dashboard uses a metric name or dimension that no function writes.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def emitted(  # noqa: PLR0917  fixtures
             sample,
             broken(built / "InferenceFunction", module, function, tmp_path_factory.mktemp(module)),
         )
-    # The lines below are new and of several kinds, because the shipper leaves out counts of 0, and
-    # leaves out the delay if all lines are already in the index.
+    # The shipper writes no count of 0, and no delay if all lines are already in the index. So the
+    # lines below are new, and they are of several kinds.
     too_deep = json.dumps({".".join(["deeper"] * 50): 1})
     prediction = json.dumps(json.loads((EVENTS / "record.prediction.json").read_text()))
     now = time.time_ns() // 1_000_000
@@ -198,7 +198,7 @@ def test_a_metric_is_written_in_the_unit_that_its_alarm_assumes(
 
 
 @pytest.mark.parametrize("side", ["template", "code"])
-def test_a_metric_with_another_name_in_the_code_than_in_the_template_is_noticed(
+def test_different_names_of_a_metric_in_code_and_template_are_noticed(
     side: str, emitted: set[Written]
 ) -> None:
     metrics = list(looked_for(deployed(SHAPES["own"])))

@@ -192,7 +192,7 @@ def test_the_page_of_another_stack_shows_none_of_the_predictions(
     assert other.shipping.kinds == {"verdict": 3, "drift": 3}  # these documents name no stack
 
 
-def test_without_hashes_equal_texts_are_recognised_by_the_text(running: Stack) -> None:
+def test_each_text_is_listed_once_even_if_there_are_no_hashes(running: Stack) -> None:
     noon = datetime(2002, 7, 20, 12, tzinfo=UTC)
     for at, text in enumerate(("one", "one", "two", "three")):
         document = {
@@ -350,7 +350,7 @@ def test_a_browser_shows_page_and_report_without_errors_at_any_width(
                     shown = tab.value("document.getElementById('predictions').textContent")
                     assert shown == str(len(sent.predictions))
                     grounds.add(tab.value("getComputedStyle(document.body).backgroundColor"))
-                assert len(grounds) == 2, "light and dark"
+                assert len(grounds) == 2, "light and dark mode have different backgrounds"
         assert tab.complaints == []
 
 

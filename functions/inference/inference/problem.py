@@ -32,7 +32,7 @@ class Problem(Exception):
     """A reason why a request gets no prediction, or why its feedback is not accepted.
 
     `kind` is a key of `STATUS`. `error_type` is the problem's name in the record. `field` is the
-    name of the wrong field, or None.
+    name of the invalid field, or None.
     """
 
     def __init__(self, kind: str, detail: str, field: str | None, error_type: str) -> None:

@@ -10,7 +10,10 @@ VALID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}-")
 
 
 def index_prefix(text: str, name: str = "an index prefix") -> str:
-    """Return a valid prefix. For any other text, raise `ValueError` about the setting `name`."""
+    """Return `text` if it is a valid prefix. Otherwise, raise `ValueError`.
+
+    The message of the exception begins with `name`, the name of the setting.
+    """
     if not VALID.fullmatch(text):
         raise ValueError(
             f"{name} must be lowercase letters, digits and dashes, with a dash at the end, "

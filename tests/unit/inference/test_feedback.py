@@ -89,7 +89,7 @@ def test_the_explanation_is_logged_only_if_texts_are_logged(
 
 
 @pytest.mark.parametrize("path", ["rawPath", "path"])
-def test_a_request_for_feedback_is_recognised_in_both_event_formats(
+def test_a_request_with_feedback_is_recognised_in_both_event_formats(
     path: str, load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = posted(ONE)

@@ -55,7 +55,9 @@ def lock(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("counts", "updates"), [([3], [False]), ([2, 3], [False, True])], ids=["whole", "in part"]
+    ("counts", "updates"),
+    [([3], [False]), ([2, 3], [False, True])],
+    ids=["no jar left out", "one jar left out"],
 )
 def test_jars_that_jgo_left_out_are_looked_up_again(
     monkeypatch: pytest.MonkeyPatch,

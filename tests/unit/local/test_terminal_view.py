@@ -283,7 +283,9 @@ def hostile(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"hits": {"total": {"value": 0}, "hits": []}}], ids=["no shard yet", "no index"]
+    "answer",
+    [{}, {"hits": {"total": {"value": 0}, "hits": []}}],
+    ids=["index not ready", "no index"],
 )
 def test_a_panel_without_documents_is_shown_as_a_dash(answer: dict[str, Any]) -> None:
     lines = shown(charts.panels(lambda _: answer, NOON)).splitlines()

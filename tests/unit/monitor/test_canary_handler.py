@@ -1,4 +1,7 @@
-"""Tests the canary's handler with local servers: questions, log lines, metrics, CodeDeploy."""
+"""Tests the handler of the canary with local servers in place of Lambda and CodeDeploy.
+
+The canary asks a function golden sentences (sentences with known answers), or your own questions.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +166,7 @@ def test_codedeploy_gets_a_failure_if_the_run_raises(
         ),
         (
             Answer(b"{}", status=403, error="AccessDeniedException"),
-            "the canary's role may not invoke it",
+            "the canary's role has no permission to invoke it",
         ),
         (
             Answer(b"{}", status=429, error="TooManyRequestsException"),

@@ -1,4 +1,7 @@
-"""Tests the search for the part of the traffic (such as a new version) with most of a change."""
+"""Tests the search for the part of the traffic that has most of a change.
+
+A part is, for example, all predictions of one version of the model.
+"""
 
 from __future__ import annotations
 
@@ -96,8 +99,8 @@ def test_the_part_of_the_traffic_with_most_of_the_change_is_named(
 @pytest.mark.parametrize(
     ("bucket", "value"),
     [
-        ({"key": 7}, "7"),  # a long field
-        ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field does not have the value 1
+        ({"key": 7}, "7"),  # a field of OpenSearch's type `long`
+        ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field
     ],
 )
 def test_a_field_that_is_no_keyword_can_name_a_part_of_the_traffic(
@@ -136,7 +139,7 @@ def test_a_field_that_is_no_keyword_can_name_a_part_of_the_traffic(
         ({"result": "fail"}, Canary(passed=False, at=900, compared=False)),  # no answers
     ],
 )
-def test_a_canary_result_without_the_field_asked_is_marked_as_not_compared(
+def test_a_canary_result_without_answers_is_marked_as_not_compared(
     result: dict[str, Any], expected: Canary
 ) -> None:
     def search(body: Any) -> Any:

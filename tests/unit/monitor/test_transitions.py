@@ -1,4 +1,4 @@
-"""Tests that each transition of a stream is found once, for any order of verdicts.
+"""Tests that each transition is found once, for any order of verdicts.
 
 A transition, such as the beginning of a notice, causes a message.
 """
@@ -185,7 +185,7 @@ def compared(
         ("ddd=====", {"silenced": "xxxxxxxx"}, []),
     ],
 )
-def test_each_transition_between_agreement_and_difference_of_two_versions_is_found_once(
+def test_each_change_from_agreement_to_difference_or_back_is_found_once(
     words: str, given: dict[str, Any], changes: list[tuple[int, str]]
 ) -> None:
     found = compared(words, **given)
@@ -201,14 +201,14 @@ def test_versions_that_differ_in_the_same_window_get_separate_messages() -> None
     assert one.key(STREAM) != other.key(STREAM)
 
 
-def test_a_finding_against_the_profile_is_no_transition() -> None:
+def test_a_comparison_with_the_profile_of_the_model_makes_no_transition() -> None:
     of_profile = replace(finding("M", 0), reference=Reference.PROFILE)
     episode = Episode(run={"means": 2}, begun=1)
     assert advance(episode, of_profile, in_a_row=1, silenced=False) == (episode, None)
 
 
 @given(st.text(alphabet="-mMBLips", max_size=60), st.text(alphabet="x ", max_size=60))
-def test_each_transition_has_an_id_of_its_own_and_a_recovery_follows_a_notice(
+def test_ids_of_transitions_differ_and_each_recovery_follows_a_notice(
     words: str, silenced: str
 ) -> None:
     found = transitions_of(words, silenced=silenced)

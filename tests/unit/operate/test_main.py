@@ -1,4 +1,4 @@
-"""Test that each error is reported in one sentence.
+"""Tests that each error is reported in one sentence.
 
 The errors are wrong arguments, missing permissions, and servers that do not answer.
 """
@@ -79,69 +79,69 @@ def test_wrong_arguments_are_reported_in_one_sentence(
             counting("--to", f"{DAY}T10:17:30"),
             {},
             "--from must be before --to, and not before 1970",
-            id="empty",
+            id="empty span",
         ),
         pytest.param(
             backfilling("--to", f"{DAY}T09:00"),
             {},
             "--from must be before --to, and not before 1970",
-            id="backwards",
+            id="span that ends before it begins",
         ),
         pytest.param(
             backfilling("--from", "1969-12-31"),
             {},
             "--from must be before --to, and not before 1970",
-            id="old",
+            id="span before 1970",
         ),
         pytest.param(
             backfilling(),
             {"EXCLUDE": "all"},
             "EXCLUDE must be a comma-separated list of metrics, object, platform, text, "
             "but it contains 'all'",
-            id="setting",
+            id="invalid setting",
         ),
         pytest.param(
             backfilling("--opensearch", "h:9200"),
             {},
             "OPENSEARCH_URL must be an http(s) address",
-            id="address",
+            id="invalid address",
         ),
         pytest.param(
             ["replay", "--bucket", BUCKET],
             {"REDACT_FIELDS": "a=hash"},
             "REDACT_KEY must be set if",
-            id="replay",
+            id="hash without a key",
         ),
         pytest.param(
             ["backfill", "--log-group", "/aws/lambda/pred", *SPAN],
             {},
             f"there is no log group '/aws/lambda/pred' in {REGION}: check --log-group, "
             "--region and --profile",
-            id="beginning of a log group's name",
+            id="only the beginning of a log group's name",
         ),
         pytest.param(
             ["reconcile", "--log-group", "none", *SPAN, "--region", "us-east-1"],
             {},
             "no log group 'none' in us-east-1",
-            id="region",
+            id="missing log group in a given region",
         ),
         pytest.param(
             ["replay", "--bucket", "none"],
             {},
             "AWS: An error occurred (NoSuchBucket) when calling the ListObjectsV2",
-            id="bucket",
+            id="missing bucket",
         ),
         pytest.param(
             ["replay", "--bucket", "none", "--profile", "nobody"],
             {},
             "AWS: The config profile (nobody) could not be found",
-            id="profile",
+            id="missing profile",
         ),
         pytest.param(
             ["replay", "--bucket", "B!"],
             {},
             "AWS: Parameter validation failed: Invalid bucket name",
-            id="name of a bucket",
+            id="invalid name of a bucket",
         ),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_missing_network_is_reported_in_one_sentence(
     )
 
 
-def test_requests_to_opensearch_are_signed_with_the_chosen_profile_too(
+def test_the_chosen_profile_also_signs_the_requests_to_opensearch(
     logs: Any,
     index: Bulk,
     monkeypatch: pytest.MonkeyPatch,

@@ -74,8 +74,8 @@ def test_every_setting_can_be_set() -> None:
     ids=[
         "dropping needs no key",
         "masking needs no key",
-        "a key alone has no effect",
-        "commas alone have no effect",
+        "a key without fields or patterns has no effect",
+        "lists of nothing but commas have no effect",
     ],
 )
 def test_the_settings_of_redaction_are_read(
@@ -115,7 +115,9 @@ def test_the_settings_of_redaction_are_read(
         ),
     ],
 )
-def test_the_error_names_the_wrong_variable(variable: str, value: str | None, said: str) -> None:
+def test_the_error_names_the_variable_with_the_invalid_value(
+    variable: str, value: str | None, said: str
+) -> None:
     environment = {
         name: text for name, text in (URL | {variable: value}).items() if text is not None
     }

@@ -1,6 +1,7 @@
 """Composes the findings about a stream's known accuracy, and the messages to people about it.
 
-Known accuracy is the share of right answers among the predictions whose right label is known.
+A stream is all predictions of one stack, log group and model. Known accuracy is the share of right
+answers among the predictions whose right label is known.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def announce_accuracy(
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return data for the next run, and findings about accuracy. A finding may have a message.
+    """Return data for the next run, and findings about accuracy. Only some have a message.
 
-    `before` is the data from the last run. `findings` are the other findings of this run. Only
+    `before` is the data from the last run. `findings` are this run's findings about drift. Only
     labels of predictions of the last thirty days are counted. Raises `ServerProblem`.
     """
     before = unlike_profile(findings, before)

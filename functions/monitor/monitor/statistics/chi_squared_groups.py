@@ -17,9 +17,9 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 PARTS: Final = 10  # groups of a numeric field
-APART: Final = 0.01  # exact 0 or 1 is a group of its own if at least this share of rows has it
+APART: Final = 0.01  # value 0 or 1 is a group of its own if at least this share of rows has it
 EXPECTED: Final = 5.0  # all labels with fewer rows in an average window form one group
-LABELS: Final = 20  # the most labels with a group of their own
+LABELS: Final = 20  # the largest number of labels with a group of their own
 
 
 def deciles(counts: Array, name: str) -> Codes:
