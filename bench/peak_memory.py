@@ -1,8 +1,8 @@
 """Measures the peak memory that one large payload needs.
 
 Each measurement has its own process: `python -m bench.peak_memory WAY URL FILE`. WAY is `usual` for
-the rival that uses opensearch-py's bulk helper (bench/rivals.py), or `ours:SECONDS` for the shipper
-with so many seconds until its deadline. FILE holds the Lambda event as JSON.
+the usual way of shipping, with opensearch-py's bulk helper (bench/rivals.py). WAY is `ours:SECONDS`
+for the shipper, with SECONDS seconds until its deadline. FILE holds the Lambda event as JSON.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ transformers. Both use one thread.
 
 The process reports when it is ready. Then it answers each line of standard input, `{"texts": [...],
 "way": ...}`, with times in seconds. The ways `one`, `handler` and `outside` give one time for each
-text, and `batch` gives one time for all texts. `one` measures only the prediction, and `handler`
-the whole Lambda handler. `outside` is `handler` with a cache of the model's answers, so it measures
-the time that is not spent in the model.
+text, and `batch` gives one time for all texts. `one` measures only the prediction. `handler`
+measures the whole Lambda handler. `outside` is `handler` with a cache of the model's answers, so it
+measures the time that is not spent in the model.
 """
 
 from __future__ import annotations

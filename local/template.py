@@ -68,7 +68,7 @@ yaml.add_multi_constructor("!", _tag, Loader=_Loader)
 
 def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
     """Load the template as plain data."""
-    # safe, because _Loader is a SafeLoader
+    # This is safe, because _Loader is a SafeLoader.
     data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
     return data
 

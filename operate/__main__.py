@@ -84,7 +84,7 @@ changes nothing, because a document's id is the id of its log event. AWS does no
 line has the same id in the log group as in a delivery. So if the index has documents between --from
 and --to, some ids are compared first. If an id differs, nothing is sent. --dry-run compares ids
 too, and counts the lines to send. A backfill cannot recover lines past the log group's retention,
-the fields that a space-delimited pattern cuts out of a line, or the output of a log transformer."""
+the fields that a space-delimited pattern extracts, or the output of a log transformer."""
 RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
@@ -177,7 +177,7 @@ def backfill_command(options: argparse.Namespace) -> int:
         if span.pattern.lstrip().startswith("["):
             output.complain(
                 "the pattern is space-delimited: lines are recovered, "
-                "but not the fields that the pattern cuts out of a line"
+                "but not the fields that the pattern extracts from a line"
             )
         if options.dry_run:
             return _count(logs, span)

@@ -1,7 +1,8 @@
 """Defines the stages of training and their examples.
 
 The first two stages use real sentences, corrupted sentences and minimal pairs (a good and a bad
-sentence that differ in one point). The last stage uses CoLA.
+sentence that differ in one point). The last stage uses CoLA (the Corpus of Linguistic
+Acceptability).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from training.corpora import Example, bare, blimp, ewt
 from training.corrupt import corrupted, detokenised, exchanging_verbs, lemmatised
 
-# only treebank sentences with these numbers of words are used: about the lengths in CoLA
+# Only treebank sentences with 4 to 24 words are used, because sentences in CoLA have about these
+# lengths.
 WORDS = range(4, 25)
 
 
@@ -90,8 +92,8 @@ def real_against_corrupted(
     - minimal pairs from BLiMP;
     - two copies of each bad sentence of CoLA.
 
-    `held_out` has the sentences that are used for measurements, in the form that `bare` returns
-    (letters and digits only). Examples with one of these forms are left out.
+    `held_out` has the sentences that are used for measurements, reduced to letters and digits by
+    `bare`. An example is left out if its reduced sentence is one of them.
     """
     chance = random.Random(seed)
     examples: list[Example] = []

@@ -77,7 +77,7 @@ def test_a_package_is_small(function: str, limit: int, built: Path) -> None:
 @pytest.mark.parametrize(
     "function", ["InferenceFunction", "ShipperFunction", "ReplayFunction", "MonitorFunction"]
 )
-def test_native_code_fits_the_architecture_and_lambdas_c_library(
+def test_native_code_fits_the_architecture_and_the_c_library_of_lambda(
     function: str, architecture: str, packages: dict[str, Path]
 ) -> None:
     libraries = [
@@ -115,7 +115,7 @@ def test_a_package_has_byte_code_that_is_not_checked_against_its_source(
 ) -> None:
     source = built / function / f"{module}.py"
     compiled = (source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc").read_bytes()
-    # PEP 552: hash-based and unchecked, so the times in the zip file do not matter
+    # The byte code is hash-based and unchecked (PEP 552), so times in the zip file do not matter.
     assert struct.unpack_from("<I", compiled, 4)[0] == 0b01
 
 
@@ -173,7 +173,7 @@ def test_monitor_and_canary_contain_the_card_of_the_built_model(built: Path) -> 
             assert found == (built / "InferenceFunction" / "model" / name).read_bytes()
 
 
-def test_monitor_and_canary_can_contain_the_users_own_model_and_questions() -> None:
+def test_monitor_and_canary_can_contain_a_model_and_questions_of_the_user() -> None:
     command = [
         "make",
         "--dry-run",
@@ -191,7 +191,7 @@ def test_the_installer_contains_the_files_that_it_installs(built: Path) -> None:
     source, packed = (root / "kibana" for root in (ROOT, built / "KibanaFunction"))
     files = {path.relative_to(source): path.read_bytes() for path in source.rglob("*.json")}
     assert files
-    card = Path("card.json")  # the model's card: the installer gives its labels colours
+    card = Path("card.json")  # the installer gives colours to the labels in the model's card
     files[card] = (built / "InferenceFunction" / "model" / card).read_bytes()
     assert {path.relative_to(packed): path.read_bytes() for path in packed.rglob("*.json")} == files
 

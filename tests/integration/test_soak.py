@@ -1,4 +1,4 @@
-"""Runs a short soak: all faults but one happen, and every event is indexed exactly once."""
+"""Runs a short soak test: faults happen, and every event must be indexed exactly once."""
 
 from __future__ import annotations
 

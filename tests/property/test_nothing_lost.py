@@ -104,8 +104,8 @@ class Case:
     """A payload, and the conditions of its delivery.
 
     CloudWatch delivers the payload `deliveries` times. `behaviour` is the server's behaviour, and
-    `chunk` is the most bytes of a request. If `impatient` is true, the replay first runs before the
-    server has healed.
+    `chunk` is the size limit of a request in bytes. If `impatient` is true, the replay also runs
+    once while the server still misbehaves.
     """
 
     events: list[Event]
@@ -226,7 +226,7 @@ def cases(draw: st.DrawFn) -> Case:
 def bare_size(event: Event) -> int:
     """Return an upper bound of the size of an event's bare document, which has only the envelope.
 
-    The server's limit is never lower, because otherwise it would accept no form of the document.
+    The server's limit is never lower, because then it would refuse even the bare document.
     """
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
@@ -244,7 +244,7 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server closed the connection of each of these requests unread."""
+        """Return whether the server read none of these requests, but closed their connections."""
         return world.untold == 0 and self.count == world.closed
 
 
@@ -433,7 +433,7 @@ def check(case: Case, way: Way, patch: pytest.MonkeyPatch) -> None:
 def complete(case: Case, world: World, way: Way) -> None:
     """Check that the index has exactly one document for each line that is to be shipped.
 
-    Each document must have the correct form.
+    Each document must be in the right index and have the right fields.
     """
     shipped = {event.identifier: event for event in case.events if not event.line.platform}
     assert Counter(source["@id"] for source in world.index.values()) == Counter(shipped.keys())

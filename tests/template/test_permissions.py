@@ -210,7 +210,10 @@ def test_roles_permit_exactly_the_listed_actions(stack: Stack) -> None:
     ("KibanaFunction.Properties.Environment.Variables.MORE", {"Ref": "Exclude"}),
 )
 def test_a_changed_variable_makes_the_installer_run_again(stack: Stack) -> None:
-    """A variable that a parameter can change must also be a property of the custom resource."""
+    """CloudFormation runs the installer again only if a property of the custom resource changes.
+
+    So a variable that a parameter can change must also be such a property.
+    """
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
     elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # these never change in a stack
@@ -245,7 +248,10 @@ def test_only_a_service_may_assume_a_role(stack: Stack) -> None:
     ),
 )
 def test_every_role_has_the_boundary_and_the_path_of_the_parameters(stack: Stack) -> None:
-    """Without these parameters, the role must have no path: even `/` would replace the old role."""
+    """Without these parameters, a role must have no path.
+
+    With the path `/`, CloudFormation would replace the existing role.
+    """
     for role in stack.of_type("AWS::IAM::Role").values():
         for rule, parameter in (
             ("PermissionsBoundary", "PermissionsBoundaryArn"),
@@ -289,7 +295,7 @@ def test_roles_use_only_a_bucket_of_this_account(stack: Stack) -> None:
     (f"{statement_of('ReplayRole', 3, 1)}.Action", ["ec2:CreateNetworkInterface"]),
     (f"{statement_of('ShipperRole', 3, 1)}.Condition.Bool", {"aws:ViaAWSService": "true"}),
 )
-def test_a_functions_own_code_may_not_use_its_vpc_permissions(stack: Stack) -> None:
+def test_vpc_permissions_are_denied_to_the_code_of_a_function(stack: Stack) -> None:
     roles = ("ShipperRole", "ReplayRole", "MonitorRole", "KibanaRole", "ReportRole")
     for name in {*roles} & stack.resources.keys():
         (refused,) = [
@@ -306,7 +312,7 @@ def test_a_functions_own_code_may_not_use_its_vpc_permissions(stack: Stack) -> N
         )
 
 
-def test_the_installers_role_permits_its_requests_and_hardly_more(
+def test_the_role_of_the_installer_permits_the_sent_requests_and_hardly_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):

@@ -184,9 +184,8 @@ def test_without_an_installer_the_shipper_uses_the_endpoint_of_the_parameter() -
     assert variables["OPENSEARCH_URL"] == {"Ref": "OpenSearchEndpoint"}
 
 
-def test_the_replay_begins_dead_letters_for_more_than_half_of_its_time(
-    resources: Resources,
-) -> None:
+def test_the_reserve_of_the_replay_is_less_than_half_of_its_time(resources: Resources) -> None:
+    """In the reserve, the last seconds of its time, the replay begins no further dead letter."""
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
     # The file is read as text, because an import would run the start of the function.
     (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)
@@ -321,7 +320,7 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
         ),
         (
             {"CreateDomain": "true", "InstallKibana": "true", "KibanaSecretArn": "arn"},
-            "CreateDomain=true makes a user of its own",
+            "CreateDomain=true makes a user for the installer",
         ),
         (EXISTING | {"KibanaSecretArn": "arn"}, "KibanaSecretArn is for the installer"),
         (EXISTING | {"Network": "vpc"}, "Network=vpc needs VpcId and VpcSubnetId."),
@@ -418,15 +417,15 @@ def test_environments_have_stacks_of_their_own() -> None:
     assert len(set(names)) == len(names) == 3
 
 
-def test_the_groups_list_each_parameter_once_in_the_order_of_the_template() -> None:
+def test_the_parameter_groups_list_each_parameter_once_in_template_order() -> None:
     """CloudFormation's console shows the groups; `sam deploy --guided` asks in template order."""
     source = load()
     groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert [name for group in groups for name in group["Parameters"]] == list(source["Parameters"])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli and its own translator
-def test_sam_local_finds_the_route_and_its_function() -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # samcli causes these warnings
+def test_sam_local_finds_the_routes_and_their_function() -> None:
     """`sam local` has two limits.
 
     It reads routes only if one of them is before the first function in the template. It finds an

@@ -103,8 +103,8 @@ class RecordLog:
     def feedback_problem(self, problem: Problem) -> None:
         """Count a request whose feedback is refused.
 
-        No record is written, because the API's access log names the caller. Answers with status 500
-        are not counted here, because the API counts them itself.
+        No record is needed, because the API's access log shows the request and its caller. Answers
+        with status 500 are not counted here, because the API counts them itself.
         """
         self._write_metrics({"FeedbackRefused": 1} if problem.status < 500 else {})
 

@@ -1,5 +1,9 @@
 """The commands about baselines, and `feasible`, `backtest` and `judge`.
 
+A stream is the predictions of one model in one log group. A baseline is the predictions of accepted
+days. Each later window (a span of time) of the stream is compared with the baseline. Several
+unusual windows in a row give a notice.
+
 `baseline` accepts and shows baselines. `feasible` computes which changes can be detected.
 `backtest` judges past days. `judge` runs once as the schedule does.
 """
@@ -139,7 +143,7 @@ def accept_command(context: Context) -> int:
 
 
 def show_command(context: Context) -> int:
-    """Run `baseline show`: print the baseline in use of each stream."""
+    """Run `baseline show`: print each stream's baseline in use."""
     for stream in context.streams(*lately()):
         current = in_use(context.store, stream)
         print(plain(name(stream)))

@@ -1,4 +1,4 @@
-"""Make untrusted text safe to print: it fills one line, and cannot control the terminal."""
+"""Make untrusted text safe to print: as one line that cannot control the terminal."""
 
 from __future__ import annotations
 

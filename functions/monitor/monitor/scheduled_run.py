@@ -46,7 +46,7 @@ BEHIND: Final = SLOT  # a slot is read so many seconds after its end, because li
 # longer followed.
 WEEK: Final = 7 * DAY
 VERDICT: Final = "verdict"  # the message of a line with a verdict
-TOLD: Final = 20  # the most names of streams in a heartbeat line
+TOLD: Final = 20  # the largest number of stream names in a heartbeat line
 
 
 @dataclass(slots=True)
@@ -274,8 +274,8 @@ def _grown(
 ) -> tuple[Accepted | None, Choice]:
     """Return the baseline to use, which may have grown, and its row of false_alarm_table.json.
 
-    A baseline grows only in the first hour of a day. Several runs start in that hour, so a later
-    run can do what a failed run did not.
+    A baseline grows only in the first hour of a day. Several runs start in that hour. So if a run
+    fails, a later run can grow the baseline.
     """
     choice = false_alarm_table.choose(
         accepted.baseline.windows if accepted else 0, days=days, streams=streams
@@ -300,7 +300,7 @@ def growth(
     """Return the baseline with the days until today added, and an empty text.
 
     If it cannot grow, return `accepted` itself, and the reason. A baseline that began too long ago
-    does not grow, so that not too many summaries are read at once. Raises `ServerProblem`.
+    does not grow, because too many summaries would have to be read at once. Raises `ServerProblem`.
     """
     today = int(now) // DAY * DAY
     start = accepted.baseline.start // DAY * DAY

@@ -32,9 +32,9 @@ FIGURE: Final = re.compile(
 PART: Final = re.compile(
     r"(?P<name>Name|State|Events|Types|Error Type): (?P<value>\[[^\]]*\]|[^\t]*)"
 )
-# Without an exponent: an `e` between digits is more likely part of an id.
+# A value with an exponent stays text, because an `e` between digits is more likely part of an id.
 NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-DIGITS: Final = 40  # the most characters of a number; a longer number would lose digits anyway
+DIGITS: Final = 40  # the length limit of a number; a longer number would lose digits anyway
 MISSING: Final = frozenset({"", "-"})  # a missing value in access logs
 KINDS: Final = {
     "REPORT": "platform.report",
@@ -57,7 +57,7 @@ class Kind(StrEnum):
 
     PLATFORM = "platform"  # START, END, REPORT, and their JSON forms
     METRICS = "metrics"  # CloudWatch's embedded metric format
-    OBJECT = "object"  # a JSON object, alone or after text
+    OBJECT = "object"  # a JSON object, with or without text before it
     TEXT = "text"  # anything else
 
 
@@ -138,7 +138,7 @@ def unwrapped(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if name != "message"} | message
 
 
-def platform(line: str) -> Fields | None:  # noqa: PLR0911  one return for each form
+def platform(line: str) -> Fields | None:  # noqa: PLR0911  one return for each kind of line
     """Convert one of Lambda's own lines in text format to the fields of its JSON format.
 
     Returns None for any other line.

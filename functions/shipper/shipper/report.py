@@ -1,4 +1,4 @@
-"""Reports one invocation in one line of counts and metrics, never with a line per event."""
+"""Writes one line of counts and metrics for a payload, or for an attempt to deliver a batch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def report(
         received=len(payload.events),
         # A payload with failures is delivered again, and its predictions are counted then.
         predictions=0 if outcome.failed else outcome.predictions,
-        # Not computed if no metric needs it: a payload may have ten thousand events.
+        # The oldest timestamp is computed only if a metric needs it, because a payload may have
+        # ten thousand events.
         oldest=(
             min(event.timestamp for event in payload.events)
             if outcome.indexed or outcome.rescued

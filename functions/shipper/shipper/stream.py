@@ -1,9 +1,9 @@
-"""Ships a batch of a Kinesis stream: records that each hold the payload of a subscription.
+"""Ships a batch of records of a Kinesis stream.
 
-The documents of all payloads share requests, so many small payloads make few requests. The answer
-to Lambda names the first record that is not delivered. Lambda sends this record and all later
-records of the batch again, so their documents may arrive twice. The index keeps each document once,
-because its id is the same.
+Each record holds the payload of a subscription. The documents of all payloads share requests, so
+many small payloads need few requests. The answer to Lambda names the first record that is not
+delivered. Lambda sends this record and all later records of the batch again, so their documents may
+arrive twice. The index keeps each document once, because its id is the same.
 
 The stream keeps records that the server does not accept. So if an attempt fails because of the
 server, it is repeated after a long pause, until the invocation's time is nearly up. The long pauses
@@ -94,9 +94,10 @@ def ship_stream(
     budget: RetryBudget,
     report: Callable[[Attempt], object],
 ) -> dict[str, list[dict[str, str]]]:
-    """Deliver a batch, and return Lambda's answer with the first record that is not delivered.
+    """Deliver a batch, and return the answer to Lambda.
 
-    `report` is called after each attempt.
+    The answer names the first record that is not delivered, if there is one. `report` is
+    called after each attempt.
     """
     records = records_in(event)
     while records:

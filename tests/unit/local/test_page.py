@@ -1,4 +1,4 @@
-"""Test answers of the page that need no OpenSearch."""
+"""Tests answers that the page gives without asking OpenSearch."""
 
 from __future__ import annotations
 

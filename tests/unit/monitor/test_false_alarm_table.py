@@ -1,7 +1,8 @@
 """Tests which row of the false-alarm table is chosen for the setting `FalseAlarmDays`.
 
-A row says how strictly windows are judged. It promises at most one false notice of a stream in a
-number of days. `Choice.kept` is true if the row promises the days that were asked for.
+The monitor judges windows (spans of time). A row says how strictly windows are judged, and promises
+at most one false notice about a stream in a number of days. `Choice.kept` is true if this number of
+days is large enough for the setting.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def test_for_the_default_setting_each_size_of_baseline_has_a_row_strict_enough()
     )
 
 
-def test_seven_days_that_lack_some_windows_are_judged_as_strictly_as_seven_days() -> None:
+def test_a_baseline_that_lacks_few_windows_uses_the_level_of_seven_complete_days() -> None:
     assert (
         false_alarm_table.choose(150).row.level
         == false_alarm_table.choose(167).row.level

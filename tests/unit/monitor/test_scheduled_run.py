@@ -34,7 +34,7 @@ NOW = MONDAY + 9 * DAY
 
 
 class Kept:
-    """A store in memory: the stream's state, and no other document."""
+    """A store in memory that holds only the stream's state."""
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self.state = Found({**state, "log_group": STREAM.log_group}, (1, 1))
@@ -79,7 +79,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
-def test_if_a_stream_cannot_be_judged_its_waiting_lines_are_logged_once_and_the_exception_is_kept(
+def test_waiting_lines_of_a_stream_that_cannot_be_judged_are_logged_once(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:

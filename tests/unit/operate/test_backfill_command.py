@@ -31,7 +31,7 @@ from tests.unit.operate.conftest import (
 from tests.unit.operate.searches import rename
 
 
-def test_backfill_twice_changes_nothing(
+def test_a_second_backfill_changes_nothing(
     run: Run, logs: Any, index: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill, "PAGE_EVENTS", 3)
@@ -121,7 +121,9 @@ def test_a_time_without_a_zone_is_in_utc_everywhere(
     assert (code, table(out)[0]) == (1, [f"{DAY}T10:17:30Z", "1", "0", "1"])
 
 
-def test_backfill_dry_run_counts_and_sends_nothing(run: Run, logs: Any, index: Bulk) -> None:
+def test_a_dry_run_of_backfill_counts_the_lines_and_sends_nothing(
+    run: Run, logs: Any, index: Bulk
+) -> None:
     put(logs, "a", (1, "x"), (2, "x"))
     put(logs, "b", (1, "x"))
     code, out, err = run(*backfilling(*ALL, "--dry-run"))
@@ -240,7 +242,7 @@ def test_backfill_with_a_space_delimited_pattern_warns_of_lost_fields(run: Run, 
     assert (code, err.count("\n")) == (0, 1)
     assert (
         "the pattern is space-delimited: lines are recovered, but not the fields that the "
-        "pattern cuts out of a line" in err
+        "pattern extracts from a line" in err
     )
 
 

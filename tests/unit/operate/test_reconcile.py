@@ -211,7 +211,7 @@ def test_the_ids_of_the_newest_three_documents_are_compared(
 
 
 @pytest.mark.parametrize("pattern", ["", "none of these"])
-def test_a_document_whose_id_differs_from_its_line_is_an_error(
+def test_different_ids_of_a_document_and_its_line_are_an_error(
     logs: Any, index: Bulk, connection: RequestsHttpConnection, pattern: str
 ) -> None:
     put(logs, "a", 1, 2)
@@ -267,7 +267,7 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
         pytest.param(
             CLOSE,
             r"OpenSearch does not answer \(ConnectionError\): check --opensearch and the network",
-            id="none",
+            id="no answer",
         ),
         pytest.param(
             as_json(
@@ -279,27 +279,27 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
             ),
             r"OpenSearch refuses to search cwl-\* \(403 security_exception\): the user needs "
             r"the permission to search cwl-\*$",
-            id="not allowed",
+            id="403, permission missing",
         ),
         pytest.param(
             Answer(401, "text/plain", b"Unauthorized"),
             r"\(401 without a type: .*\): the user needs the permission",
-            id="no JSON",
+            id="401 without JSON",
         ),
         pytest.param(
             as_json(400, problem("x_exception", "why")),
             r"refuses to search cwl-\* \(400 x_exception\)$",
-            id="wrong",
+            id="400",
         ),
         pytest.param(
             Answer(200, "text/html", b"<html>"),
             "the server is not OpenSearch: check --opensearch",
-            id="something else",
+            id="200 with HTML",
         ),
         pytest.param(
             as_json(200, ["list"]),
             "the server is not OpenSearch: check --opensearch",
-            id="some other JSON",
+            id="200 with a JSON list",
         ),
         pytest.param(
             as_json(200, {"timed_out": True, "_shards": {"failed": 0}}),
@@ -309,7 +309,7 @@ def test_lines_that_cloudwatch_no_longer_has_are_not_compared(
         pytest.param(
             as_json(200, {"timed_out": False, "_shards": {"failed": 1}}),
             "only for a part of its documents",
-            id="shard away",
+            id="a shard failed",
         ),
     ],
 )

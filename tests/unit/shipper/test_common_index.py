@@ -1,8 +1,9 @@
 """Tests the choice of the index for lines that are not records.
 
-Such lines have an index of their own. But on some days, the function that the AWS console generates
-has put them into the index of the records (the common index). On these days, such lines go to the
-common index too. The generated function's documents have no field `@kind`.
+Records are the trusted lines of predictions, feedback, monitor and canary. Other lines have an
+index of their own. But on some days, the function that the AWS console generates has put them into
+the index of the records (the common index). On these days, such lines go to the common index too.
+The generated function's documents have no field `@kind`.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ def made(line: str, rules: Rules | None = None, group: str = "group") -> dict[st
     return document
 
 
+# the ways in which functions log feedback
 FORMS = {
     "required fields only": SMALLEST,
     "every field": FULL,
