@@ -1,1 +1,1 @@
-"""Measures the project and other programs for the same work, for docs/performance.md."""
+"""Measures this project, and other programs that do the same work (docs/performance.md)."""

@@ -5,7 +5,7 @@ Web pages must not call this API, so requests with a foreign `Host` or `Origin` 
 Differences from AWS:
 - There is no authorisation (the template asks for a signature), no throttling and no CORS. Cookies
   and query parameters are not parsed.
-- A request needs a Content-Length, and its body may have 10 MiB (Lambda accepts 6 MB).
+- A request needs a Content-Length, and a body of at most 10 MiB (Lambda accepts 6 MB).
 - A function gets one request at a time, and the other requests wait.
 - The answer to a method that HTTP does not define is the status 501 of Python's server.
 - Text that is not UTF-8 reaches the function base64-encoded, and the function refuses it. It was
@@ -36,7 +36,7 @@ FOREIGN: Final = (
     403,
     {
         "message": "Forbidden: only programs and pages of this machine may send requests, "
-        "to 127.0.0.1 or localhost only"
+        "and only to 127.0.0.1 or localhost"
     },
 )
 NOT_FOUND: Final = (404, {"message": "Not Found"})

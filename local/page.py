@@ -43,7 +43,10 @@ Answer = tuple[int, dict[str, str], str]
 FORBIDDEN: Final[Answer] = (
     403,
     PLAIN,
-    "Forbidden: only programs and pages of this machine may send requests, to 127.0.0.1 only.\n",
+    (
+        "Forbidden: only programs and pages of this machine may send requests, "
+        "and only to 127.0.0.1.\n"
+    ),
 )
 
 

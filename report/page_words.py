@@ -53,9 +53,9 @@ ADVISED: Final = {
 # The words of verdicts on windows with enough predictions.
 JUDGED: Final = frozenset({"ok", "unusual", "notice", "provisional"})
 CERTAIN: Final = 20  # a time without predictions is a gap if at least this many were expected
-NAMED: Final = 3  # the most indices with failed searches that are named
-REASON: Final = 200  # the most characters of the reason of a failed search
-FAULTS: Final = 3  # the most faults of the canary that the banner names
+NAMED: Final = 3  # at most this many indices with failed searches are named
+REASON: Final = 200  # the reason of a failed search is cut after this many characters
+FAULTS: Final = 3  # the banner names at most this many faults of the canary
 FAILS: Final = "fail"  # the result of a canary that got wrong answers
 SIGNALS: Final = {
     "means": "Mean of a field",
@@ -170,7 +170,7 @@ def troubles(view: View) -> Iterator[str]:
 
 
 def silence(view: View) -> Gap | None:
-    """Return the time without predictions at the end of the span, unless it may be chance.
+    """Return the time without predictions at the end of the span, or None if it can be chance.
 
     If the whole span has no predictions, the expected number is computed from the newest verdicts.
     """

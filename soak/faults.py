@@ -2,8 +2,8 @@
 
 In a soak, the shipper sends events for some minutes, while faults occur. A fault strikes a request
 if the request fails because of it. An episode is a part of the soak with one fault. It ends when
-the fault has struck a number of requests, and therefore does not depend on the speed of the
-machine.
+the fault has struck a number of requests. So the number of failed requests does not depend on the
+speed of the machine.
 """
 
 from __future__ import annotations

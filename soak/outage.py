@@ -33,7 +33,7 @@ FUNCTION_SECONDS: Final = 120  # the shipper's time limit in template.yaml
 BURST: Final = 40_000  # events that are sent at once to measure the capacity
 STEADY_SECONDS: Final = 15.0  # traffic before the outage
 SAMPLE_SECONDS: Final = 2.0  # pause between two measurements of the backlog
-LONGEST: Final = 900.0  # a backlog that is not gone after so many seconds is an error
+LONGEST: Final = 900.0  # a backlog that is not gone after this many seconds is an error
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ def as_it_is(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-# Ordered from the fastest form to the form that is closest to the checkpoint. The first form that
-# keeps the labels is taken.
+# The forms of a graph, from the fastest form to the form that is closest to the checkpoint. The
+# first form that keeps the labels is taken.
 WIDTHS: Final[dict[str, Callable[[Path, Path], None]]] = {
     "8-bit products": dynamic,
     "8-bit weights in blocks": in_blocks,

@@ -77,7 +77,7 @@ def test_the_index_template_has_a_type_for_every_field() -> None:
             assert fits(value, mapped[name]), f"{name}: {value!r} as {mapped[name]}"
 
 
-def test_no_index_prefix_matches_the_monitors_own_index() -> None:
+def test_no_index_prefix_matches_the_index_of_the_monitor() -> None:
     from monitor.settings import own_index
 
     chance = np.random.default_rng(1)

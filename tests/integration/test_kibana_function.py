@@ -394,7 +394,7 @@ def test_a_failure_is_answered_in_time(
     assert held(guarded, dashboards) == before
 
 
-def test_a_user_who_may_not_install_learns_which_request_is_not_permitted(
+def test_a_user_without_permissions_learns_which_request_is_not_permitted(
     guarded: str, dashboards: Domain, arns: dict[str, str], starting: Starting
 ) -> None:
     dashboards.login = None  # the stand-in would refuse this user: it knows only the administrator

@@ -141,7 +141,7 @@ def search(url: str, user: str, index: str) -> int:
 
 
 def keeps_its_own(url: str) -> None:
-    """Send every kind of request that the monitor sends to its own index, with its role."""
+    """Send every kind of request that the monitor sends to its own index, as the user `monitor`."""
     where = urlsplit(url)
     login = ("monitor", secured.PASSWORD)
     connection = RequestsHttpConnection(host=where.hostname or "", port=where.port, http_auth=login)
@@ -235,7 +235,7 @@ def test_the_audit_log_is_switched_on_once_and_holds_no_request_body(
         ),
     ],
 )
-def test_a_user_who_may_not_install_gets_one_sentence(
+def test_a_user_who_cannot_install_gets_one_sentence(
     guarded: str, run: Run, user: str | None, password: str, sentence: str
 ) -> None:
     code, _, errors = run("install", guarded, user=user, password=password)
@@ -245,7 +245,7 @@ def test_a_user_who_may_not_install_gets_one_sentence(
 
 
 @pytest.mark.parametrize("refused", ["documents", "request"])
-def test_lines_that_the_shipper_may_not_write_are_kept_until_it_has_the_permission(
+def test_lines_are_kept_until_the_shipper_has_the_permission_to_write(
     *,
     guarded: str,
     run: Run,

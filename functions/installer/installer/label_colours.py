@@ -29,7 +29,7 @@ CARD: Final = files.FOLDER / "card.json"
 def labels(text: str) -> tuple[str, ...]:
     """Read labels: names separated by commas, or the path of a model's card.json.
 
-    Raises `ValueError` with a sentence.
+    Raises `ValueError` with a sentence about the problem.
     """
     if text.endswith(".json"):
         return of_card(Path(text))
@@ -42,7 +42,7 @@ def labels(text: str) -> tuple[str, ...]:
 def of_card(path: Path | None = None) -> tuple[str, ...]:
     """Return the labels in the card at `path`, or in the card in the installer's package.
 
-    Raises `ValueError` with a sentence.
+    Raises `ValueError` with a sentence about the problem.
     """
     path = path or CARD
     try:

@@ -40,7 +40,10 @@ class Settings:
 
 
 def read(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables. Raises `ValueError` with a sentence."""
+    """Read the settings from environment variables.
+
+    Raises `ValueError` with a sentence about a missing or wrong setting.
+    """
 
     def given(name: str) -> str | None:
         return environment.get(name) or None

@@ -69,12 +69,15 @@ FEW_BYTES: Final = 5 * FEW_NAMES
 
 
 class Form(IntEnum):
-    """The part of a line that its document holds. After each refusal, less of the line is sent."""
+    """The parts of a document. Every form has the envelope, which contains the line as text.
 
-    WHOLE = 0  # the envelope, the line, and all fields
-    REDUCED = 1  # all but the fields that the index named in its refusals, and the reason
-    RESCUED = 2  # the envelope, the line, and the reason why the fields were refused
-    BARE = 3  # only the envelope and the line, because the index refused even the reason
+    After a refusal, the next attempt sends fewer parts.
+    """
+
+    WHOLE = 0  # the envelope and all fields
+    REDUCED = 1  # the envelope, the reason of a refusal, and the fields that no refusal named
+    RESCUED = 2  # the envelope and the reason of the refusal
+    BARE = 3  # only the envelope, because the index refused even the reason
 
 
 class Document(Struct, frozen=True, gc=False):
@@ -175,7 +178,7 @@ def documents(
 ) -> Iterator[Document]:
     """Yield the payload's documents. Lines of an excluded kind are only counted, in `excluded`.
 
-    A document's id and index depend on the event alone, so a second delivery of an event leads to
+    A document's id and index depend only on the event, so a second delivery of an event leads to
     the same document. `now` is the time of shipping, in milliseconds since 1970; `@delay_ms` is the
     time from the event to `now`. `@position` is the line's place in the payload. `place` is the
     payload's place in a batch.

@@ -22,7 +22,7 @@ Name = tuple[str, ...]
 
 SHORT_NAME: Final = 100
 LONGEST_NAME: Final = 1000
-LONGEST_PATH: Final = 16  # the most parts at the end of a path that are compared with a name
+LONGEST_PATH: Final = 16  # only this many parts at the end of a path are compared with a name
 # If one of these names is to be redacted, a text with a password in an address
 # (https://user:password@host) is withheld too.
 PASSWORD: Final = frozenset({"password", "passwd", "pwd"})
@@ -102,7 +102,7 @@ def _near(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 @lru_cache
 def _derived(secret: bytes) -> bytes:
-    """Derive a key for this purpose alone.
+    """Derive the key for the hashes of redacted fields.
 
     Hashes with this key cannot be compared with other hashes that use the same secret.
     """
@@ -114,8 +114,9 @@ class Redaction:
     """The fields to redact, each with its action, and the patterns to mask.
 
     `fields` maps names to actions. A name may also be the end of a field's path. If several names
-    match, the first one applies. `patterns` holds names from `patterns.PATTERNS`. `key` is the
-    secret key of the hashes: without a key, anybody could guess a short value from its hash.
+    match, the first one applies. `patterns` holds names from
+    `redaction_patterns.PATTERNS`. `key` is the secret key of the hashes: without a key, anybody
+    could guess a short value from its hash.
     """
 
     fields: Mapping[str, Action]

@@ -69,8 +69,8 @@ def described(
         pytest.param("\u200b\u200d", "none", id="zero-width"),
         pytest.param("", "none", id="nothing"),
         pytest.param("The мальчик is sitting on a bench", "latin", id="one cyrillic word in latin"),
-        pytest.param("ab\N{CYRILLIC SMALL LETTER ZHE}", "latin", id="exactly two thirds"),
-        pytest.param("abcЖЩ", "mixed", id="less than two thirds"),
+        pytest.param("ab\N{CYRILLIC SMALL LETTER ZHE}", "latin", id="two thirds latin"),
+        pytest.param("abcЖЩ", "mixed", id="less than two thirds latin"),
     ],
 )
 def test_the_script_of_a_text_is_the_script_of_most_letters(text: str, script: str) -> None:
@@ -88,12 +88,15 @@ def test_the_script_does_not_depend_on_the_order_of_the_letters() -> None:
         pytest.param("boys", {}, [], id="plain"),
         pytest.param("boys", {"truncated": True}, ["truncated"], id="truncated"),
         pytest.param(
-            "boys", {"tokens": 4, "unknown": 2}, ["mostly_unknown"], id="unknown at one half"
+            "boys",
+            {"tokens": 4, "unknown": 2},
+            ["mostly_unknown"],
+            id="half of the tokens are unknown",
         ),
-        pytest.param("boys", {"tokens": 5, "unknown": 2}, [], id="unknown below one half"),
-        pytest.param("ab12", {}, ["mostly_non_letter"], id="non-letters at one half"),
+        pytest.param("boys", {"tokens": 5, "unknown": 2}, [], id="less than half are unknown"),
+        pytest.param("ab12", {}, ["mostly_non_letter"], id="half of the characters are no letters"),
         pytest.param(" a b\t1 2\n", {}, ["mostly_non_letter"], id="white space is not counted"),
-        pytest.param("abc12", {}, [], id="non-letters below one half"),
+        pytest.param("abc12", {}, [], id="less than half are no letters"),
         pytest.param("мальчик", {}, ["other_script"], id="cyrillic"),
         pytest.param("abcЖЩ", {}, ["other_script"], id="mixed scripts"),
         pytest.param(
@@ -103,7 +106,7 @@ def test_the_script_does_not_depend_on_the_order_of_the_letters() -> None:
             "щ1",
             {"tokens": 1, "unknown": 1, "truncated": True},
             ["truncated", "mostly_unknown", "mostly_non_letter", "other_script"],
-            id="all",
+            id="all flags",
         ),
     ],
 )

@@ -38,7 +38,7 @@ def fail(_event: dict[str, Any]) -> Any:
             ["3 records did not arrive in OpenSearch: the lines are in /logs"],
         ),
     ],
-    ids=["nothing", "all arrived", "one", "three"],
+    ids=["no line", "every record arrived", "one record missing", "three records missing"],
 )
 def test_records_that_did_not_arrive_are_counted_in_a_message(
     lines: list[str], ship: Callable[[dict[str, Any]], object], said: list[str]

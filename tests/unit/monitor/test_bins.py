@@ -1,4 +1,4 @@
-"""Tests the codes of the fixed bins."""
+"""Tests the bins of numeric fields, and the code (the number) of each bin."""
 
 from __future__ import annotations
 

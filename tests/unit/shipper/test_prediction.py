@@ -54,21 +54,21 @@ FORMS = {
         WRAPPED | {"message": BODY, "location": "handler:12", "service": "reviews"}
     ),
     "Powertools, fields next to a message": json.dumps(WRAPPED | {"message": "served"} | BODY),
-    "a message that is the kind": json.dumps(WRAPPED | {"message": "prediction"} | BODY),
+    "the message prediction": json.dumps(WRAPPED | {"message": "prediction"} | BODY),
     "Lambda's JSON format": json.dumps(WRAPPED | {"message": PLAIN, "requestId": "1"}),
-    "Lambda's JSON format, text before": json.dumps(
+    "Lambda's JSON format, text before the JSON": json.dumps(
         WRAPPED | {"message": f"served {PLAIN}", "requestId": "1"}
     ),
     "Powertools in Lambda's JSON format": json.dumps(
         WRAPPED | {"message": json.dumps(WRAPPED | {"message": BODY})}
     ),
-    "a message alone": json.dumps({"message": BODY}),
-    "a message that is text alone": json.dumps({"message": PLAIN, "n": 1}),
+    "only a message": json.dumps({"message": BODY}),
+    "JSON text as the message": json.dumps({"message": PLAIN, "n": 1}),
     "text before JSON": f"[INFO]\t2026-11-28T12:00:00Z\t1\t{PLAIN}",
     "encoded twice": json.dumps(PLAIN),
     "Hugging Face's list": json.dumps(BODY | {"prediction": BOTH}),
-    "Hugging Face's list of a batch": json.dumps(BODY | {"prediction": [BOTH]}),
-    "Hugging Face's list of one": json.dumps(BODY | {"prediction": BOTH[1:]}),
+    "Hugging Face's list for a batch": json.dumps(BODY | {"prediction": [BOTH]}),
+    "Hugging Face's list with one label": json.dumps(BODY | {"prediction": BOTH[1:]}),
 }
 
 
@@ -87,14 +87,14 @@ def test_each_form_of_a_prediction_line_gives_the_same_fields(line: str) -> None
 
 
 NO_PREDICTIONS = {
-    "words": "a prediction",
+    "words only": "a prediction",
     "no label": json.dumps({"prediction": {"score": 0.9}, "text": TEXT}),
     "an empty label": json.dumps({"prediction": {"label": ""}}),
     "a label that is an object": json.dumps({"prediction": {"label": {"a": 1}}}),
     "a list without scores": json.dumps({"prediction": [{"label": "a"}, {"label": "b"}]}),
     "a list of words": json.dumps({"prediction": ["a"]}),
     "an empty list": json.dumps({"prediction": []}),
-    "three levels": json.dumps({"message": {"message": {"message": BODY}}}),
+    "a message inside two messages": json.dumps({"message": {"message": {"message": BODY}}}),
     "an object in another field": json.dumps({"body": BODY}),
     "words with braces": json.dumps({"message": "a {prediction} of mine}"}),
 }

@@ -27,9 +27,9 @@ from monitor.summaries.store import Store
 from monitor.summaries.summary import SIGNATURE, Summary, total
 from monitor.summaries.windows import DAY, HOUR, cut
 
-DAYS: Final = 30  # a message states the most extreme value in so many days before the change
+DAYS: Final = 30  # a message states the most extreme value of this many days before the change
 TIMEOUT: Final = 20  # seconds for one search
-LABELS: Final = 3  # the most labels that are shown
+LABELS: Final = 3  # at most this many labels are shown
 VERSIONS: Final = (Change.DIFFERS, Change.AGREES)
 NUMBERS: Final = (
     Change.BEGINS, Change.SPREADS, Change.RECOVERS, Change.WEEKDAY, *VERSIONS,
@@ -57,7 +57,8 @@ class Sight:
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*.
     - `reports` is the address of the reports without the day.
-    - `by` is a field of the user, such as the customer, by which a message splits a change.
+    - `by` is a keyword field of the records, such as the customer. A message names the value of
+      this field from which most of the change comes.
     - `words` says whether a message may quote words of texts.
 
     `dashboard`, `reports` and `by` may be empty.
@@ -95,9 +96,10 @@ def facts(
 ) -> Facts:
     """Return the facts of the message about a transition.
 
-    `in_a_row` is the number of unusual windows in a row that a notice takes. The stack has at most
-    one false notice in `promised` days. `unlike` is true if the window is unlike the model's
-    profile. `known` counts the labels of the window's version.
+    `in_a_row` is the number of unusual windows in a row that a notice requires. The stack has at
+    most one false notice in `promised` days. `unlike` is true if the window differs from the
+    model's profile (statistics of validation texts). `known` counts the labelled predictions of the
+    window's version.
     """
     window, unread = finding.window, Unread()
     stream = window.stream
@@ -155,13 +157,13 @@ def facts(
 
 
 class Unread:
-    """Keeps the reason for each fact that could not be read."""
+    """Keeps the names of the facts that could not be read, each with the reason."""
 
     def __init__(self) -> None:
         self.why: dict[str, str] = {}
 
     def or_else[Answer](self, fact: str, otherwise: Answer, ask: Callable[[], Answer]) -> Answer:
-        """Return the answer to `ask`, or `otherwise` if it cannot be read."""
+        """Return the result of `ask`, or `otherwise` if the fact cannot be read."""
         try:
             return ask()
         except ServerProblem as problem:
