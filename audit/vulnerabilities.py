@@ -25,7 +25,7 @@ from tools.root import ROOT
 ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
 # No package is resolved or downloaded: pip-audit looks up only the pinned versions.
 #
-# `--strict` is left out, because pip-audit would then stop at the first package that the
+# `--strict` is left out. With `--strict`, pip-audit would stop at the first package that the
 # vulnerability service does not know, with the same exit code as for a vulnerability. Without
 # `--strict`, the answer names such packages, and they count as not audited.
 COMMAND: Final = (
@@ -140,7 +140,7 @@ def read(path: Path) -> list[Accepted]:
         if type(each.until) is not date or not str(each.reason).strip():
             raise UserError(
                 f"{path.name}: {each.id} of {each.package} needs a reason, "
-                "and a date such as 2026-12-31 as until"
+                "and until must be a date such as 2026-12-31"
             )
     return exceptions
 

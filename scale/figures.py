@@ -21,11 +21,12 @@ ROWS: Final = {
 }
 
 # --- measured
-# The bytes of a payload, by the number of its prediction records. They are the records of
+# The bytes of a payload, by the number of its prediction records. The payload has the records of
 # `make bench`, compressed as CloudWatch does it (gzip, level 6).
 PAYLOAD_BYTES: Final = {1: 718, 5: 1_572, 20: 4_505, 100: 19_303, 1_000: 184_535}
 # The processor time that OpenSearch 3.8 needs to index a record, measured by `make outage`. The
-# JVM of the measured node had 512 MB and used only its first, weaker compiler. A domain needs less.
+# JVM of the measured node had 512 MB and used only its first, weaker compiler. A domain needs less
+# time.
 INDEX_MICROSECONDS: Final = 276
 
 # --- assumed

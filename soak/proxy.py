@@ -1,4 +1,4 @@
-"""A proxy in front of OpenSearch. It makes faults, and counts the requests that are struck."""
+"""A proxy in front of OpenSearch. It makes faults, and counts the requests that a fault strikes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tools.errors import UserError
 
 COUNT: Final = 40
 OF_EACH: Final = 6  # number of shortest texts, of longest texts, and of texts with low scores
-LONGEST: Final = 2000  # characters of a golden sentence
+LONGEST: Final = 2000  # largest number of characters in a golden sentence
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -34,8 +34,8 @@ def read(path: Path) -> list[dict[str, str]]:
         ]
     except (OSError, ValueError, TypeError, KeyError) as problem:
         raise UserError(
-            f"{path} cannot be read as golden sentences, one per line or a JSON list of case and "
-            f"text: {problem}."
+            f"{path} cannot be read as golden sentences (one sentence per line, or a JSON list of "
+            f"objects with case and text): {problem}."
         ) from None
     if not found:
         raise UserError(f"{path} has no sentence.")
@@ -43,7 +43,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def choose(classifier: Classifier, texts: Sequence[str]) -> list[dict[str, str]]:
-    """Choose about 40 of the texts.
+    """Choose at most 40 of the texts.
 
     The chosen texts are the shortest, the longest, those with the lowest scores, and some of every
     label.
@@ -69,5 +69,5 @@ def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tup
     for place in range(COUNT):
         for label in labels:
             of_label = sure[label]
-            if place < len(of_label):  # even steps, from the most confident text on
+            if place < len(of_label):  # even steps, beginning with the most confident text
                 yield label, of_label[place * max(1, len(of_label) // COUNT) % len(of_label)]

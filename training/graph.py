@@ -34,9 +34,9 @@ def whole(
     labels), `signature` (batch, 8) as integers of one byte, `novelty` (batch,) and `surprisal`
     (batch,).
 
-    A loop computes each row alone, cut to its length. Otherwise an answer would depend on the other
-    rows, because the last digit of a sum depends on the shape of the whole computation, and 8-bit
-    rounding amplifies this difference.
+    A loop cuts each row to its length, and computes each row separately. Otherwise an answer would
+    depend on the other rows, because the last digit of a sum depends on the shape of the whole
+    computation, and 8-bit rounding amplifies this difference.
     """
     # the prefix keeps the names of `sentence` apart from the names below
     graph = onnx.compose.add_prefix(sentence, "sentence/").graph

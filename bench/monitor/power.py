@@ -24,7 +24,7 @@ from monitor.summaries.windows import DAY
 
 TESTED: Final = 96  # drifted windows that are compared with each baseline
 NARROW_WINDOWS: Final = 400  # windows that are compared with the profile
-# A rival is another method (bench.monitor.rivals).
+# A rival is another method to find drift (bench.monitor.rivals).
 RIVAL_WINDOWS: Final = 60  # windows that each rival gets
 RIVAL_ROWS: Final = 1500  # rows of a baseline with which a rival compares the windows
 
@@ -51,8 +51,8 @@ def under_bursts(
 
     The rivals get some of the same windows.
 
-    - `made` makes days of traffic without drift, from the set `of`.
-    - `row` is a row of the false-alarm table. The monitor uses its level.
+    - `made` makes days of traffic without drift, from the data set `of`.
+    - `row` is a row of the false-alarm table. The monitor judges the windows with the row's level.
     - `draws` is the number of baselines that are drawn.
     - `tick` is called after each baseline.
     - `more` has drifts in addition to `BURSTS`.

@@ -182,7 +182,7 @@ SLOW = Stream("slow", "/aws/lambda/slow", "a-model")
 def slow(running: Stack) -> Iterator[Store]:
     """Yield a store with summaries of twelve days.
 
-    A baseline needs 72 windows. With 100 predictions in a window, they take ten of these days.
+    A baseline needs 72 windows. With 100 predictions in a window, 72 windows take ten days here.
     """
     where = urlsplit(running.opensearch_url)
     connection = RequestsHttpConnection(host=where.hostname or "", port=where.port)

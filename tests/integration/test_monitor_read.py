@@ -1,6 +1,7 @@
-"""Compares OpenSearch's summaries of a stream's predictions with numpy's summaries.
+"""Compares summaries that OpenSearch computes with summaries that numpy computes.
 
-A summary holds the numbers of the predictions of one slot, which lasts 15 minutes.
+A stream has the predictions of one model in one log group. A summary holds counts and sums over the
+stream's predictions in one slot, which lasts 15 minutes.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ LONGEST_ID = 512
 
 
 def forget_handler(module: str, service: str) -> None:
-    """Remove the module and the Powertools logger that an earlier import of a handler left.
+    """Remove a handler's module and its Powertools logger, if an earlier test imported the handler.
 
     The logger would still write to the `sys.stdout` of the earlier import.
     """

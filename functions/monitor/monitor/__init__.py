@@ -1,1 +1,1 @@
-"""Judges streams of predictions against their accepted baselines."""
+"""Compares the predictions of a model in a log group with their accepted baseline."""

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# The most encodings inside one another that are decoded. If the same encoding is applied twice in a
-# row, it counts as one level.
+# The largest number of nested encodings that are decoded. If the same encoding is applied twice in
+# a row, it counts as one level.
 LEVELS: Final = 6
-CACHED: Final = 4096  # the most characters whose folding is kept in memory
+CACHED: Final = 4096  # the largest number of characters whose folding is kept in memory
 
 BYTE: Final = r"[0-9a-fA-F]{2}"
 

@@ -1,7 +1,7 @@
 """Tests the programs that the bench compares with the shipper.
 
-The usual way is the bulk helper of opensearch-py. The floor is the least work that sends the same
-documents.
+The program `usual` calls the bulk helper of opensearch-py. The program `floor` does only the
+unavoidable work of sending the same documents.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("make", [records, mixed])
-def test_every_contender_delivers_every_event(
+def test_every_program_delivers_every_event(
     log: Printed, url: str, make: Callable[[int, Printed], list[str]]
 ) -> None:
     content = event(make(COUNT, log))

@@ -52,7 +52,7 @@ def scripted(found: dict[str, Any]) -> None:
         ("index-pattern", "cwl", scripted),
     ],
 )
-def test_an_object_that_was_changed_by_hand_is_kept_and_named_unless_overwrite_is_given(
+def test_an_object_changed_by_hand_is_kept_and_named_unless_overwrite_is_given(
     domain: Domain, run: Run, kind: str, identifier: str, change: Callable[[dict[str, Any]], None]
 ) -> None:
     run("install")
@@ -72,7 +72,7 @@ def test_an_object_that_was_changed_by_hand_is_kept_and_named_unless_overwrite_i
     assert run("status")[0] == 0
 
 
-def test_an_index_pattern_is_replaced_if_it_lacks_our_fields_but_not_if_it_has_more_fields(
+def test_an_index_pattern_is_replaced_only_if_a_field_of_ours_is_missing(
     domain: Domain, run: Run
 ) -> None:
     run("install")

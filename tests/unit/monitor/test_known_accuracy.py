@@ -1,4 +1,7 @@
-"""Tests how known accuracy is followed from run to run, and the messages about it."""
+"""Tests how known accuracy is followed from run to run, and the messages about it.
+
+Known accuracy is computed from right labels, which people or programs send as feedback.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def step(
 
 
 def changes(*runs: tuple[int, bool]) -> list[Change | None]:
-    """Return the change in the message of each run, or None without a message.
+    """For each run, return the change that its message reports, or None if it sends no message.
 
     A run is the number of right answers among 200, and whether messages are silenced.
     """
@@ -81,12 +84,12 @@ LOW, BACK = Change.INACCURATE, Change.ACCURATE
         ([(120, False), (121, False)], [LOW, None]),
         ([(120, False), (148, False), (151, False)], [LOW, None, BACK]),  # 148 are too few
         ([(120, True), (120, True), (120, False)], [None, None, LOW]),  # sent after the silence
-        # high enough before the silence ends
+        # accuracy is high enough again before the silence ends
         ([(120, True), (156, True), (156, False)], [None, None, None]),
         ([(120, False), (156, True), (156, False)], [LOW, None, BACK]),
     ],
 )
-def test_people_are_told_once_that_accuracy_is_too_low_and_once_that_it_is_back(
+def test_people_get_one_message_when_accuracy_falls_and_one_when_accuracy_is_back(
     runs: list[tuple[int, bool]], told: list[Change | None]
 ) -> None:
     assert changes(*runs) == told
@@ -99,7 +102,7 @@ def test_messages_alternate_between_too_low_and_high_enough(runs: list[tuple[int
     assert all(one is not other for one, other in pairwise(told))
 
 
-def test_no_message_about_a_version_that_the_card_no_longer_names() -> None:
+def test_a_version_that_the_card_no_longer_names_gets_no_message() -> None:
     before, _ = step(NOT_YET, 120)
     card = replace(CARD, version="2")
     after, news = known(STREAM, {"1": labelled(121)}, card, before, span=SPAN, silenced=False)
@@ -146,7 +149,7 @@ def test_a_version_gets_a_finding_only_if_its_counts_of_labels_changed() -> None
         ({"right": 150, "audit": False}, Verdict.OK, "The labels are not a random sample"),
     ],
 )
-def test_the_verdict_says_what_labels_show(
+def test_the_verdict_and_its_sentence_agree_with_the_labels(
     given: dict[str, Any], verdict: Verdict, said: str
 ) -> None:
     ((finding, _),) = step(NOT_YET, **given)[1]

@@ -1,4 +1,4 @@
-"""Tests that a message describes each part of a signal by a number that people know.
+"""Tests that a message describes each part of a signal with a number that people understand.
 
 A signal is a tested property of a window, such as the shares of the labels. In this signal, each
 label is a part.
@@ -140,6 +140,8 @@ def test_every_signal_of_a_notice_has_a_description() -> None:
 
 
 def test_texts_move_towards_the_golden_sentences_that_lie_along_the_movement() -> None:
+    # The eight numbers of a text's signature describe its content. `golden` maps known sentences to
+    # their signatures.
     golden = {
         "far": [0, 0, 0, 60, 0, 0, 0, 0],
         "near": [0, 0, 0, 20, 0, 0, 0, 0],

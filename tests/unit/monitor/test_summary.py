@@ -1,4 +1,7 @@
-"""Tests that summaries can be added, and can be written as JSON and read again."""
+"""Tests that summaries can be added, and can be written as JSON and read again.
+
+A summary holds counts and sums over the predictions of one slot, which lasts 15 minutes.
+"""
 
 from __future__ import annotations
 

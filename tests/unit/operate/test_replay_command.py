@@ -1,4 +1,4 @@
-"""Tests the command replay, which ships dead letters into the index."""
+"""Tests the command replay, which ships dead letters (undelivered payloads) into the index."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_replay_ships_every_letter(run: Run, bucket: Any, index: Bulk) -> None:
     assert run("replay", "--bucket", BUCKET)[0] == 0
 
 
-def test_replay_dry_run_lists_and_sends_nothing(run: Run, bucket: Any, index: Bulk) -> None:
+def test_replay_dry_run_only_lists_the_letters(run: Run, bucket: Any, index: Bulk) -> None:
     key = letter(bucket, "a", "1")
     size = bucket.Object(key).content_length
     code, out, err = run("replay", "--bucket", BUCKET, "--dry-run")

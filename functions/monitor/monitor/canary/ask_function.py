@@ -9,12 +9,14 @@ from typing import Any, Final, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 SECONDS: Final = 30  # the longest wait for an answer; the stack's own function may run for 25
-LONGEST: Final = 100  # a name in an answer is cut after so many characters
+LONGEST: Final = 100  # a name in an answer is cut after this number of characters
 REFUSED: Final = {
     "ResourceNotFoundException": (
         "there is no such function, version or alias, so deploy the stack again"
     ),
-    "AccessDeniedException": "the canary's role may not invoke it, so deploy the stack again",
+    "AccessDeniedException": (
+        "the canary's role has no permission to invoke it, so deploy the stack again"
+    ),
     "TooManyRequestsException": "it is throttled, so raise its concurrency",
 }
 
