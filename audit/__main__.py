@@ -1,6 +1,7 @@
 """Write an SBOM of each deployed package into sbom/, then look for known vulnerabilities.
 
-`make audit` runs this module. It looks up the pinned packages in a public list of vulnerabilities.
+An SBOM lists the parts of a package. `make audit` runs this module. It looks up the pinned packages
+in a public list of vulnerabilities.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tools.root import ROOT
 
 
 def main() -> int:
-    """Return 0 if no vulnerability is known, 1 if one is known, 2 if the service did not answer."""
+    """Exit code: 1 if the audit fails, 2 if some packages could not be audited, otherwise 0."""
     argparse.ArgumentParser(
         prog="python -m audit", description=__doc__, epilog=main.__doc__
     ).parse_args()

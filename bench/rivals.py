@@ -1,7 +1,6 @@
-"""The rivals of the shipper: the usual way of shipping, and the floor.
+"""Two programs with which the bench compares the shipper: the usual way of shipping, and the floor.
 
-The floor does only the unavoidable work of sending the same documents. Each rival takes a Lambda
-event, and returns the number of documents for which the server answered.
+The floor does only the unavoidable work of sending the same documents.
 """
 
 from __future__ import annotations
@@ -45,9 +44,10 @@ ISAL: Final = Codec(
 
 
 def usual(event: Event, client: OpenSearch) -> int:
-    """Ship an event in the usual way: the standard library and `helpers.bulk`.
+    """Ship an event in the usual way, and return the number of created documents.
 
-    This way makes a dict for each line, and uses the defaults of opensearch-py.
+    This way uses the standard library and `helpers.bulk` with the defaults of opensearch-py. It
+    makes a dict for each line.
     """
     payload = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     created, _ = bulk(client, actions(payload), raise_on_error=False)
@@ -88,7 +88,7 @@ def _fields(message: str) -> dict[str, Any]:
 
 
 def bodies(event: Event) -> list[bytes]:
-    """Return the bulk bodies that the shipper sends for an event, before compression.
+    """Return the uncompressed bulk bodies that the shipper sends for an event.
 
     The floor gets these bodies, so it does not have to make them.
     """
@@ -97,7 +97,7 @@ def bodies(event: Event) -> list[bytes]:
 
 
 def plain_connection(url: str) -> RequestsHttpConnection:
-    """Return the connection of the floor, made by opensearch-py."""
+    """Return a connection of opensearch-py for the floor."""
     address = urlsplit(url)
     return RequestsHttpConnection(host=str(address.hostname), port=address.port or 80)
 
@@ -107,8 +107,8 @@ def floor(
 ) -> int:
     """Do the least work that sending needs, and return the number of answered documents.
 
-    The event is decoded from base64 and unzipped. Then each ready body is compressed with gzip and
-    sent in one POST, as the shipper sends it, and the answer is parsed as JSON.
+    The event is decoded from base64 and unzipped. Then each body in `ready` is compressed with gzip
+    and sent in one POST, as the shipper sends it, and the answer is parsed as JSON.
     """
     codec.inflate(base64.b64decode(event["awslogs"]["data"]))
     answered = 0

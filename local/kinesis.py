@@ -8,8 +8,11 @@ the stream's records:
     with mapping.running():
         stream.put(subscription_event(events, log_group))  # from any thread
         mapping.drain(60)                                  # False if records are left
-    mapping.waiting()        # the records that are neither delivered nor given up
+    mapping.waiting()        # the number of records that are neither delivered nor given up
     mapping.iterator_age()   # in seconds; on AWS, the metric IteratorAge
+
+The mapping gives up a record that is too old or was tried too often: it passes the record to
+`on_failure` and does not try it again.
 
 A `Subscription` (local/cloudwatch.py) can have `stream.put` as its `ship`, in place of a function.
 Without `running`, `mapping.step()` reads one batch of each shard, in the calling thread.
@@ -52,7 +55,7 @@ from local.template import load
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
 STREAM_ARN: Final = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/local"
-EVENT_BYTES: Final = 6 * 1024 * 1024  # the most bytes of a batch: Lambda's limit for an event
+EVENT_BYTES: Final = 6 * 1024 * 1024  # the size limit of a batch: Lambda's limit for an event
 RECORD_OVERHEAD: Final = 512  # bytes of a record's JSON without its data
 FIRST_SEQUENCE_NUMBER: Final = 495 * 10**53  # it has 56 digits, as on AWS
 FOREVER: Final = -1

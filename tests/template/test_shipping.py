@@ -118,14 +118,14 @@ def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
         pattern = '{ ($.message = "verdict") && ($.monitor.message.id = *) }'
         assert messages["FilterPattern"] == pattern
     for each in subscriptions.values():
-        # Dead letters are configured for the function itself, and not for its versions.
+        # Only invocations of the function itself, and not of its versions, leave dead letters.
         to = {name: each.get(name) for name in ("DestinationArn", "RoleArn", "Distribution")}
         assert to == (TO_STREAM if stack.given.get("Delivery") == "kinesis" else TO_SHIPPER)
     if stack.has_inference:
         predictions = subscriptions.pop("ShipperFunctionPredictions")
         assert predictions["LogGroupName"] == {"Ref": "InferenceLogGroup"}
         assert predictions["FilterPattern"] == RECORDS
-        # CloudFormation chooses the name. Another name would make another filter.
+        # CloudFormation chose the name. A name in the template would replace the existing filter.
         assert "FilterName" not in predictions
     if stack.monitors:
         records = subscriptions.pop("MonitorRecords")
@@ -370,7 +370,7 @@ def test_a_stream_that_was_in_use_stays_until_it_is_empty(
     assert "ShipperFunctionPredictionsPermission" in resources
 
 
-def test_the_local_mapping_has_the_templates_settings() -> None:
+def test_the_local_mapping_has_the_settings_of_the_template() -> None:
     found = kinesis.policy(48)
     assert (found.batch_size, found.window, found.retries, found.age) == (500, 1, 200, 169_200)
     assert found.bisect

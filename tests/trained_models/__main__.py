@@ -1,8 +1,8 @@
 """Trains three checkpoints, and writes a sample of texts and labels for each.
 
-Run `python -m tests.trained_models --out FOLDER [--data FOLDER]` in the environment of training.
+Run `python -m tests.trained_models --out FOLDER [--data FOLDER]` in the environment for training.
 The checkpoints are
-- `genres`, a MiniLM with four labels, which is trained only with --data, the folder of the corpora;
+- `genres`, a MiniLM with four labels. It is trained only if --data gives the folder of the corpora.
 - `distilbert` and `roberta`, which begin with random weights, and learn made-up sentences. Each has
   a vocabulary of its own.
 """

@@ -54,9 +54,10 @@ class Manifest:
 
 
 def manifest(theirs: Mapping[str, Any] | None) -> Manifest:
-    """Return the manifest of an index pattern. `theirs` has the form of the API.
+    """Return the manifest of an index pattern.
 
-    Returns an empty manifest if the index pattern has no manifest, or an invalid one.
+    `theirs` is the index pattern on the server, in the form of Kibana's API. Returns an empty
+    manifest if the index pattern has no manifest, or an invalid one.
     """
     found = theirs["attributes"].get(ATTRIBUTE) if theirs else None
     if not isinstance(found, dict):

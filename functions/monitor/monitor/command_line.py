@@ -57,18 +57,21 @@ the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defa
 are signed with the AWS credentials that the AWS CLI would use."""
 ACCEPT: Final = """\
 Accepts whole days (UTC) of one stream as the stream's baseline: at least 3 days, better 7 or more.
-If summaries are missing, the command first makes them from the predictions. It compares the
-baseline in use with the new baseline, and shows the notices that the new baseline would have given
-on other days. Without --force, it refuses days with a notice, a gap, two versions or too few
-windows. A baseline is never accepted automatically."""
+A stream is the predictions of one model in one log group of a stack. If summaries are missing, the
+command first makes them from the predictions. It compares the baseline in use with the new
+baseline, and shows the notices that the new baseline would have given on other days. Without
+--force, it refuses days with a notice, a gap, two versions or too few windows. A baseline is never
+accepted automatically."""
 FEEDBACK: Final = """\
 Joins the right labels of a CSV file to their predictions. The file has the columns prediction_id
 and label, and may have source, explanation and identifier. If several rows have the same
 prediction_id and identifier, the last row counts. The same file can be given again. Ends with exit
 code 1 if a row did not join."""
-NAME: Final = 200  # the most characters of a name
-REASON: Final = 500  # the most characters of a reason
-MOST_REVIEWED: Final = 5000  # predictions; an answer of OpenSearch has at most 10,000 documents
+NAME: Final = 200  # the largest number of characters in a name
+REASON: Final = 500  # the largest number of characters in a reason
+# The largest number of predictions in a group, and of days. An answer of OpenSearch has at most
+# 10,000 documents.
+MOST_REVIEWED: Final = 5000
 REVIEW: Final = """\
 Writes two groups of predictions with their texts into a CSV file: a random sample, and the least
 certain predictions. Fill in the column label, and give the file to the command feedback, which
@@ -134,7 +137,7 @@ def parser_of(*, remote: bool) -> Parser:
     text = "compute which changes can be detected, and after how long"
     said = f"Computes which changes would be detected with a baseline of the last {LOOK_BACK} days."
     _add(commands, "feasible", feasible_command, text, said, remote=remote)
-    text = "judge past days as the schedule would have"
+    text = "judge past days as the schedule judges new ones"
     said = "Judges past days by the baseline in use. Prints all notices and their rate."
     _days(_add(commands, "backtest", backtest_command, text, said, remote=remote))
     text = "show the accuracy of each version, computed from labels"
@@ -158,7 +161,7 @@ def _feedback(commands: Commands) -> None:
     add("--dry-run", action="store_true", help="look up every row, and write nothing")
     text = "write the rows that did not join into this CSV file, each with the reason"
     add("--rejected", metavar="FILE.csv", help=text)
-    text = "source of the rows without a source (audit: a person labelled a random sample)"
+    text = "the source, for rows that give none (audit: a person labelled a random sample)"
     add("--source", choices=sorted(SOURCES), help=text)
 
 
@@ -244,13 +247,19 @@ def _add(
 
 def _who(parser: argparse.ArgumentParser, *, remote: bool, why: bool = False) -> None:
     """Add the options --by and --reason. An event does not name its sender, so it needs --by."""
-    text = "who decides" if remote else "who decides (default: the user of this machine)"
+    text = "name of the person who decides"
+    if not remote:
+        text += " (default: the user of this machine)"
     default = None if remote else _user()
     parser.add_argument(
         "--by", metavar="NAME", type=value(_named), required=remote, default=default, help=text
     )
     parser.add_argument(
-        "--reason", metavar="TEXT", type=value(_reason), required=why, help="why; it is stored"
+        "--reason",
+        metavar="TEXT",
+        type=value(_reason),
+        required=why,
+        help="the reason, which is stored",
     )
 
 

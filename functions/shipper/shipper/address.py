@@ -1,8 +1,9 @@
 """Reads the address of a server: `https://[NAME:PASSWORD@]HOST[:PORT][/PATH]`.
 
-The installer and the monitor have a copy of this file; a test checks that the copies are equal. No
-error message of this module quotes an address, because an address may contain a password. Cutting
-out the password is not safe, because the end of a wrongly escaped password is not known.
+The shipper, the installer and the monitor each have a copy of this file. A test checks that the
+copies are equal. No error message of this module quotes an address, because an address may contain
+a password. Cutting out the password is not safe, because the end of a wrongly escaped password is
+not known.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def _login(
             f"{name} has a password without a name: write NAME:PASSWORD@ before the host"
         )
     if user and named and user != named:
-        raise ValueError(f"{name} and --user name different users: give one of them")
+        raise ValueError(f"the user in {name} differs from --user: give one of them")
     who = named or user
     if not who:
         return None

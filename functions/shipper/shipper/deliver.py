@@ -1,6 +1,6 @@
 """Delivers documents to OpenSearch.
 
-Each document is sent until it is indexed or refused for good, or until the deadline.
+Each document is sent until it is indexed or permanently refused, or until the deadline.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class _Delivery:
     - `refused` holds the documents that the server refused, each with its verdict.
     - `too_large` holds the size of the smallest document that was too large even in a request of
       its own, and the verdict on this document.
-    - `chunk_bytes` limits the next chunk. It is halved when the server is too busy or does not
-      answer, and doubled when the server is not too busy for any document.
+    - `chunk_bytes` limits the next chunk. It is halved if the server is too busy for a document or
+      does not answer. Otherwise it is doubled, up to `CHUNK_BYTES`.
     """
 
     connection: RequestsHttpConnection
@@ -61,7 +61,8 @@ class _Delivery:
     def attempt(self, chunked: Iterable[list[Document]]) -> None:
         """Send every chunk once.
 
-        If the server accepts no document of a chunk, pause before the next request.
+        If the server is too busy for all documents of a chunk, or does not answer, pause before the
+        next request.
         """
         failures = 0
         for chunk in chunked:
@@ -82,7 +83,7 @@ class _Delivery:
     def send(self, chunk: list[Document]) -> bool:
         """Send a chunk, in parts if the server refuses it as a whole.
 
-        Returns False if the server accepted no document of the chunk.
+        Returns False if the server was too busy for all documents of a request, or did not answer.
         """
         parts = _by_index(chunk) if self.by_index else [chunk]
         if len(parts) > 1:

@@ -1,6 +1,7 @@
 """The replay's Lambda handler, which runs on a schedule and puts dead letters into the index.
 
-It ends when no letter is left, when the time is up, or when the server is unavailable.
+Dead letters are payloads that the shipper could not deliver. The replay ends when no letter is
+left, when the time is up, or when the server is unavailable.
 """
 
 from __future__ import annotations

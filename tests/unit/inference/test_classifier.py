@@ -1,4 +1,7 @@
-"""Tests the model's predictions: scores, signature, novelty and surprisal of a sentence."""
+"""Tests the model's predictions: scores, signature, novelty and surprisal of a sentence.
+
+docs/record.md explains these values.
+"""
 
 from __future__ import annotations
 
@@ -73,9 +76,11 @@ def test_signature_novelty_and_surprisal_do_not_depend_on_other_requests(
     ("usual", "unusual"),
     [
         pytest.param(
-            "The boy is sitting on a bench.", "Bench a on sitting is boy the.", id="order"
+            "The boy is sitting on a bench.", "Bench a on sitting is boy the.", id="shuffled words"
         ),
-        pytest.param("Mary thinks that John left.", "Qx zv wug blick dax 9f3 qj", id="no words"),
+        pytest.param(
+            "Mary thinks that John left.", "Qx zv wug blick dax 9f3 qj", id="invented words"
+        ),
     ],
 )
 def test_an_unusual_text_has_more_surprisal(
@@ -171,7 +176,7 @@ def test_word_pieces_are_counted_without_special_tokens(
         pytest.param("word " * 2000, id="10,000 characters of words"),
         pytest.param("a" * 10_000, id="10,000 characters without a space"),
         pytest.param("😀" * 10_000, id="10,000 emoji"),
-        pytest.param("漢" * 10_000, id="10,000 han"),
+        pytest.param("漢" * 10_000, id="10,000 Chinese characters"),
         pytest.param("😀🎉👩‍👩‍👧", id="emoji"),
         pytest.param("\u200b", id="zero-width"),
         pytest.param("a", id="single character"),
@@ -204,7 +209,7 @@ def test_the_shipped_model_is_small() -> None:
     assert (MODEL / "model.onnx").stat().st_size <= 25_000_000
 
 
-def test_the_cards_version_is_the_digest_of_the_model(classifier: Classifier) -> None:
+def test_the_version_in_the_card_is_the_digest_of_the_model(classifier: Classifier) -> None:
     content = (MODEL / "model.onnx").read_bytes()
     decides = (
         content
@@ -297,7 +302,7 @@ def test_the_softmax_depends_only_on_the_differences_of_the_logits(
 def test_a_special_token_in_a_text_is_read_as_text(mark: str, classifier: Classifier) -> None:
     found = classifier.predict(f"The boy {mark} is sitting on a bench")
     assert found.unknown == 0
-    assert found.tokens >= 7 + len("[x]")  # a bracket, one or more words, a bracket
+    assert found.tokens >= 7 + len("[x]")  # the mark is at least a bracket, a word, a bracket
     ids = classifier._tokenizer.encode(f"a {mark} b").ids
     marks = {
         classifier._tokenizer.token_to_id(each)

@@ -88,9 +88,9 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Domain]:
 
 @pytest.fixture
 def run(domain: Domain, folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs a command with both addresses.
+    """Return a function that runs a command with the addresses of OpenSearch and of the dashboards.
 
-    It returns exit code, standard output and standard error.
+    This function returns exit code, standard output and standard error.
     """
 
     def call(

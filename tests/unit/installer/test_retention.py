@@ -1,3 +1,8 @@
+"""Tests the retention policy: the age at which indices are deleted.
+
+OpenSearch's index state management (ISM) applies the policy to indices.
+"""
+
 from __future__ import annotations
 
 from collections import deque
@@ -106,7 +111,7 @@ def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
     assert "retention of existing indices (1 cwl-* index, 1 without this policy): missing" in output
 
 
-def test_if_an_index_cannot_get_the_new_policy_yet_it_gets_the_policy_in_a_later_run(
+def test_an_index_that_cannot_get_the_new_policy_yet_gets_the_policy_later(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--retention-days", "30")

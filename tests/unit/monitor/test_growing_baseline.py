@@ -1,4 +1,7 @@
-"""Tests that a provisional baseline grows over weeks of summaries, until it is armed."""
+"""Tests that a provisional baseline grows over weeks of summaries, until it is armed.
+
+A baseline is armed if it is large enough to lead to notices, and provisional until then.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def accepted() -> Accepted:
     return propose(1, before(WEEK), MONDAY, WEEK, current=None, choice=CHOICE).accepted
 
 
-def test_a_provisional_baseline_says_from_when_it_grows() -> None:
+def test_a_provisional_baseline_states_the_day_on_which_growing_starts() -> None:
     one = accepted()
     assert not one.armed
     assert one.until == MONDAY + 19 * DAY

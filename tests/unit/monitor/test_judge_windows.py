@@ -85,7 +85,7 @@ def test_unchanged_traffic_is_usual() -> None:
     assert tuple(s.name for s in judgement.signals) == SIGNALS
     assert judgement.unusual(LEVEL).sum() <= 2
     p = next(s.p for s in judgement.signals if s.name == "means")
-    assert 0.35 < p.mean() < 0.65  # p is uniform if the chart is right
+    assert 0.35 < p.mean() < 0.65  # p is uniform for unchanged traffic
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_change_makes_its_signal_unusual(
     assert signal in found(changed(change, share))
 
 
-def test_the_component_that_moved_is_named() -> None:
+def test_the_field_with_the_changed_mean_is_named() -> None:
     (means, *_) = judged([changed({"input.sig.s3": lambda v: v + 12})]).signals
     assert means.part == ["input.sig.s3"]
     assert means.value[0] == pytest.approx(means.expected[0] + 12, abs=3)
@@ -227,7 +227,7 @@ def test_a_sum_that_is_not_a_number_counts_as_missing() -> None:
     assert judgement.unusual(LEVEL).tolist() == [False]
 
 
-def test_another_model_is_judged_by_the_text_alone() -> None:
+def test_only_the_fields_of_the_text_are_judged_for_another_model() -> None:
     drifted = changed(
         {"input.sig.s3": lambda v: v + 40, "prediction.label": "other", "input.surprisal": 39.0}
     )

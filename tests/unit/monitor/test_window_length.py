@@ -47,7 +47,7 @@ def test_without_predictions_no_window_can_be_planned() -> None:
         plan([])
 
 
-def test_the_smallest_effect_falls_with_rows_and_rises_with_the_design_effect() -> None:
+def test_the_smallest_effect_falls_with_more_rows_and_rises_with_the_design_effect() -> None:
     def smallest(rows: float, deff: float, windows: int = 168) -> float:
         return smallest_effect(components=15, windows=windows, rows=rows, deff=deff, level=0.005)
 

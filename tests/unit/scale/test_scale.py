@@ -1,4 +1,7 @@
-"""Tests the needs of a rate and the limits, against figures that were calculated by hand."""
+"""Tests the calculated needs of a rate of log lines, and the rates that reach a limit.
+
+Needs are concurrency, shards, nodes and cost. The expected figures were calculated by hand.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,9 @@ RESOURCES = load()["Resources"]
 PARAMETERS = load()["Parameters"]
 PAGE = (ROOT / "docs" / "scale.md").read_text()
 # The processor time of an invocation in microseconds, by its number of lines. A function of 1,024
-# MB has 0.5789 of a processor. So an invocation with 1 line lasts 50 + 1.727 + 0.276 ms = 52.00 ms,
-# and an invocation with 20 lines lasts 50 + 3.455 + 5.52 ms = 58.97 ms.
+# MB has 0.5789 of a processor, so 1 ms of processor time takes 1.727 ms. The domain answers after
+# 50 ms, and 0.276 ms more for each line. So an invocation with 1 line lasts 1.727 + 50 + 0.276 ms =
+# 52.00 ms, and an invocation with 20 lines lasts 3.455 + 50 + 5.52 ms = 58.97 ms.
 PROCESSOR = {1: 1_000.0, 20: 2_000.0}
 ONE, TWENTY = Way(1, processor=PROCESSOR), Way(20, processor=PROCESSOR)
 
@@ -75,8 +79,8 @@ def test_the_concurrency_equals_the_calculation_by_hand(
 
 
 def test_the_cost_of_invocations_equals_the_calculation_by_hand() -> None:
-    # 100 a second for 2,628,000 s are 262.8 million requests: 52.56 USD. Each has 0.0520 s with 1
-    # GB, so 13.666 million GB-seconds: 227.76 USD.
+    # 100 requests a second for 2,628,000 s are 262.8 million requests, which cost 52.56 USD. Each
+    # takes 0.0520 s with 1 GB. Together these are 13.666 million GB-seconds, which cost 227.76 USD.
     assert needs.direct(100, ONE, PRICES).usd == pytest.approx(280.3, rel=0.002)
 
 
@@ -95,9 +99,10 @@ def test_the_shards_equal_the_calculation_by_hand(rate: float, way: Way, shards:
 
 
 def test_the_cost_of_the_stream_equals_the_calculation_by_hand() -> None:
-    # Stream: 29.20 USD. In: 100 x 1,024 bytes x 2,628,000 s = 269.1 GB: 21.53 USD. Out: 188.7 GB:
-    # 7.55 USD. Lambda: 4 invocations a second with 25 lines each are 10.512 million: 2.10 USD. They
-    # take 61 ms each, so 0.639 million GB-seconds: 10.6 USD.
+    # The stream costs 29.20 USD. Writing 100 x 1,024 bytes x 2,628,000 s = 269.1 GB into it costs
+    # 21.53 USD, and reading 188.7 GB costs 7.55 USD. 4 invocations a second with 25 lines each are
+    # 10.512 million invocations, which cost 2.10 USD. Each takes 61 ms. Together these are 0.639
+    # million GB-seconds, which cost 10.6 USD.
     assert needs.kinesis(100, ONE, PRICES, LIMITS).usd == pytest.approx(71.0, rel=0.01)
 
 
@@ -147,7 +152,7 @@ def test_the_rate_that_reaches_a_limit_equals_the_calculation_by_hand(
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_every_limit_has_a_unit_a_source_and_a_day_and_is_used(name: str) -> None:
+def test_every_limit_has_a_unit_a_source_and_a_date_and_changes_a_figure(name: str) -> None:
     limit = LIMITS[name]
     assert limit.value > 0
     assert limit.unit

@@ -76,16 +76,18 @@ def nested(depth: int) -> str:
             {"n": None, "m": [None, None]},
             id="NaN and infinity",
         ),
-        pytest.param('{"n": 1e999, "m": -1e999}', {"n": None, "m": None}, id="beyond a float"),
+        pytest.param(
+            '{"n": 1e999, "m": -1e999}', {"n": None, "m": None}, id="beyond the range of a float"
+        ),
         pytest.param(
             '{"n": "\\ud800a", "\\udfff": 1}',
             {"n": "\ufffda", "\ufffd": 1},
-            id="lone surrogates escaped",
+            id="escaped lone surrogates",
         ),
         pytest.param(
             '{"n": "\ud800a", "m": "ä\\ud83d\\udc4d"}',
             {"n": "\ufffda", "m": "ä👍"},
-            id="lone surrogates, not escaped",
+            id="lone surrogates without an escape",
         ),
         pytest.param(
             '{"n": 123456789012345678901234567890}',
@@ -98,10 +100,8 @@ def nested(depth: int) -> str:
             id="more than 64 bits, negative",
         ),
         pytest.param('{"n": 0.1, "m": 1e5, "k": -0}', {"n": 0.1, "m": 1e5, "k": 0}, id="numbers"),
-        pytest.param('{"n": 1, "n": 2}', {"n": 2}, id="a name twice: the last value"),
-        pytest.param(
-            '{"n": NaN, "n": 2}', {"n": 2}, id="a name twice, read leniently: the last value"
-        ),
+        pytest.param('{"n": 1, "n": 2}', {"n": 2}, id="a name twice"),
+        pytest.param('{"n": NaN, "n": 2}', {"n": 2}, id="a name twice, first with NaN"),
         pytest.param(
             '{"type": "platform.start"}', {"type": "platform.start"}, id="type without a record"
         ),
@@ -148,12 +148,12 @@ def test_a_json_object_in_a_line_is_found(line: str, fields: dict[str, Any]) -> 
             json.dumps(json.dumps(json.dumps({"n": 1}))), id="an object in a string in a string"
         ),
         pytest.param(nested(100_000), id="nested 100,000 deep"),
-        pytest.param("START", id="a platform line's first word"),
-        pytest.param("START RequestId:", id="start without an id"),
-        pytest.param(f"START RequestId: {REQUEST} and more", id="start and more"),
-        pytest.param(f"xSTART RequestId: {REQUEST}", id="start with something before it"),
-        pytest.param(f"END RequestId: {REQUEST} Version: 1", id="end with a version"),
-        pytest.param(f"start RequestId: {REQUEST}", id="start in lowercase letters"),
+        pytest.param("START", id="START and nothing else"),
+        pytest.param("START RequestId:", id="START without an id"),
+        pytest.param(f"START RequestId: {REQUEST} and more", id="START and more text"),
+        pytest.param(f"xSTART RequestId: {REQUEST}", id="a letter before START"),
+        pytest.param(f"END RequestId: {REQUEST} Version: 1", id="END with a version"),
+        pytest.param(f"start RequestId: {REQUEST}", id="START in lowercase letters"),
         pytest.param("REPORT all good", id="REPORT in a line that is not Lambda's"),
         pytest.param("REPORT Total: 5", id="REPORT and a number in a line that is not Lambda's"),
         pytest.param("REPORT RequestId: 5", id="REPORT with a request id and nothing else"),
@@ -170,7 +170,7 @@ def test_a_line_without_a_json_object_has_no_fields(line: str) -> None:
 
 
 @pytest.mark.parametrize("depth", [300, 900, 1_000, 1_100, 5_000, 10_000])
-@pytest.mark.parametrize("last", ["1", "NaN"], ids=["strict", "lenient"])
+@pytest.mark.parametrize("last", ["1", "NaN"], ids=["valid JSON", "NaN"])
 def test_nested_objects_are_read_in_full_or_not_at_all(depth: int, last: str) -> None:
     kind, fields = read(nested(depth).replace("1", last))
     if kind is Kind.TEXT:
@@ -222,7 +222,9 @@ def test_nested_objects_are_read_in_full_or_not_at_all(depth: int, last: str) ->
         pytest.param(wrapper('{"n": NaN}'), {**WRAPPED, "n": None}, id="NaN inside"),
     ],
 )
-def test_the_object_in_a_loggers_message_is_unwrapped(line: str, fields: dict[str, Any]) -> None:
+def test_the_object_in_the_message_of_a_logger_is_unwrapped(
+    line: str, fields: dict[str, Any]
+) -> None:
     assert read(line) == (Kind.OBJECT, fields)
 
 
@@ -245,7 +247,7 @@ def test_the_object_in_a_loggers_message_is_unwrapped(line: str, fields: dict[st
     ],
     ids=str,
 )
-def test_a_loggers_message_without_an_object_is_not_changed(message: Any) -> None:
+def test_a_message_without_an_object_is_not_changed(message: Any) -> None:
     assert read(wrapper(message)) == (Kind.OBJECT, WRAPPED | {"message": message})
 
 
@@ -282,14 +284,14 @@ def test_a_line_of_powertools_is_not_changed() -> None:
         json.dumps(json.dumps(EMF)),
         json.dumps({"_aws": None, **EMF}),
     ],
-    ids=["alone", "after text", "in a string", "twice"],
+    ids=["the whole line", "after text", "in a string", "the name _aws twice"],
 )
 def test_lines_with_metrics_are_recognised(line: str) -> None:
     assert read(line) == (Kind.METRICS, EMF)
 
 
 @pytest.mark.parametrize("message", [EMF, json.dumps(EMF)], ids=["object", "string"])
-def test_metrics_in_a_loggers_message_are_recognised(message: Any) -> None:
+def test_metrics_in_the_message_of_a_logger_are_recognised(message: Any) -> None:
     assert read(wrapper(message)) == (Kind.METRICS, WRAPPED | EMF)
 
 
@@ -326,7 +328,7 @@ def test_metrics_in_a_loggers_message_are_recognised(message: Any) -> None:
             "INIT_START Runtime Version: python:3.13.v1",
             "initStart",
             {"runtimeVersion": "python:3.13.v1"},
-            id="no ARN",
+            id="INIT_START without an ARN",
         ),
         pytest.param(REPORT, "report", REPORTED, id="REPORT"),
         pytest.param(REPORT.replace("\t", "  "), "report", REPORTED, id="REPORT with spaces"),
@@ -365,7 +367,7 @@ def test_metrics_in_a_loggers_message_are_recognised(message: Any) -> None:
             f"REPORT RequestId: {REQUEST}\tStatus: timeout",
             "report",
             {"requestId": REQUEST, "status": "timeout"},
-            id="no number",
+            id="REPORT without numbers",
         ),
         pytest.param(
             "INIT_REPORT Init Duration: 9999.5 ms\tPhase: init\tStatus: error\t"
@@ -574,7 +576,7 @@ def test_no_line_takes_long_to_read(start: str, unit: str, end: str) -> None:
         pytest.param(
             {"a": 5, "b": {"c": ""}, "d": False},
             {"a": 5, "b": {"c": ""}, "d": False},
-            id="no strings",
+            id="values that are not strings",
         ),
     ],
 )

@@ -62,7 +62,7 @@ def serving(serve: Serve) -> Iterator[tuple[str, list[socket.socket]]]:
 
 
 def dripping_headers(connection: socket.socket, over: threading.Event) -> None:
-    """Send one byte every 0.1 s, so that each single read is short."""
+    """Send one byte every 0.1 s, so that no single read takes long."""
     read_request(connection)
     drip(connection, over)
 
@@ -161,7 +161,10 @@ def in_turn(*serves: Serve) -> Serve:
 
 
 def read_request(connection: socket.socket) -> None:
-    """Read a request. Head and body arrive separately. Raises `OSError` at the end of all data."""
+    """Read a request. Raises `OSError` if the client has closed the connection.
+
+    The body may arrive after the head.
+    """
     head, _, content = read(connection).partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     while len(content) < length:
@@ -249,7 +252,7 @@ def test_the_time_limit_of_an_exchange_does_not_end_a_later_exchange() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, -1000.0], ids=["the same clock", "a clock set back"])
-def test_an_exchange_ends_at_its_own_time_limit_if_the_exchange_before_had_a_longer_one(
+def test_a_short_time_limit_applies_after_an_exchange_with_a_longer_limit(
     shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a snapshot is restored on another machine, the clock may show an earlier time."""

@@ -1,3 +1,10 @@
+"""Tests two descriptions of a text: the signature and the surprisal.
+
+The signature is eight numbers (components) that describe the content. The surprisal says how
+unusual the pairs of neighbouring tokens (bigrams) are. A table holds the surprisal of each pair
+in one byte, the pair's bucket. Pairs with the same hash share a bucket.
+"""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -137,7 +144,9 @@ def test_the_surprisal_table_equals_one_computed_in_plain_python(
         pytest.param([1, 2], [40505], id="a product and a sum"),
         pytest.param([2, 1], [15471], id="order matters"),
         pytest.param(
-            [101, 1996, 102], [(101 * 40503 + 1996) % 65536, (1996 * 40503 + 102) % 65536], id="two"
+            [101, 1996, 102],
+            [(101 * 40503 + 1996) % 65536, (1996 * 40503 + 102) % 65536],
+            id="three tokens",
         ),
         pytest.param([7], [], id="one token"),
     ],
@@ -168,7 +177,7 @@ def test_a_frequent_bigram_surprises_less_than_a_new_bigram(times: int) -> None:
     assert half == pytest.approx((seen + never) / 2)
 
 
-def test_bigram_surprises_less_the_more_often_it_was_seen() -> None:
+def test_a_more_frequent_bigram_surprises_less() -> None:
     table = bigram_bits([[1, 2]] * 1 + [[3, 4]] * 4 + [[5, 6]] * 64)
     found = [surprisal(np.array(ids), table) for ids in ([0, 9], [1, 2], [3, 4], [5, 6])]
     assert found == sorted(found, reverse=True)
@@ -179,7 +188,7 @@ def test_an_empty_table_gives_each_bigram_16_bits() -> None:
     assert set(bigram_bits([]).tolist()) == {16 * STEPS_A_BIT}
 
 
-def test_a_bucket_holds_21_bits_at_most() -> None:
+def test_a_bucket_holds_at_most_255_twelfths_of_a_bit() -> None:
     table = bigram_bits([[7] * 4_000_000])
     assert surprisal(np.array([7, 7]), table) == 0
     assert surprisal(np.array([8, 9]), table) == 255 / 12

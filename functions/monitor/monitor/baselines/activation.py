@@ -13,7 +13,10 @@ from monitor.summaries.summary import Stream
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Who decides (a person or the schedule), and why. Both are stored with the decision."""
+    """The name of the person who decides (or "the schedule"), and the reason.
+
+    Both are stored with the decision.
+    """
 
     by: str
     reason: str = ""
