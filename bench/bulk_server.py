@@ -16,7 +16,8 @@ from typing import Final
 from isal import isal_zlib
 
 LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-# The result of one document in an answer. FILTERED is the form for a request with `filter_path`.
+# The result of one document in an answer. `FILTERED` is sent if the request has `filter_path`, and
+# `WHOLE` otherwise.
 FILTERED: Final = b'{"create":{"status":201}}'
 WHOLE: Final = (
     b'{"create":{"_index":"cwl-2026.11.23",'

@@ -21,8 +21,8 @@ from tools.errors import UserError
 SOURCE: Final = (
     "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"
 )
-LONGEST: Final = 1024  # the most characters of a pattern in PutSubscriptionFilter
-REGEXES: Final = 2  # the most regular expressions in one JSON or space-delimited pattern
+LONGEST: Final = 1024  # PutSubscriptionFilter accepts patterns of at most this many characters
+REGEXES: Final = 2  # limit of regular expressions in one JSON or space-delimited pattern
 
 Why = str | None  # why a line does not pass; None if it passes
 Check = Callable[[Any], Why]

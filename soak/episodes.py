@@ -38,7 +38,7 @@ PREFIX_DIRECT: Final = "aws/lambda/async/"
 # The shipper's time limit. On AWS it is 120 s, but a short limit makes short episodes.
 FUNCTION_SECONDS: Final = 10
 REPORT_SECONDS: Final = 4  # the shipper sends nothing in the last seconds of its time limit
-ROUNDS: Final = 20  # the most replays; if dead letters remain, the soak fails
+ROUNDS: Final = 20  # if dead letters remain after this number of replays, the soak fails
 KEYS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -64,8 +64,8 @@ class Result:
 
     `put` counts the events that were sent, and `total` the documents in the index. `missing` counts
     events that are not in the index, `doubled` events that are there more than once, and `foreign`
-    documents with a number that no event has. `samples` has, for each function, a sample of its
-    process after each episode.
+    documents with a number that no event has. `samples` has, for each function, the memory,
+    descriptors and threads of its process after each episode.
     """
 
     played: list[Played] = field(default_factory=list)
@@ -177,8 +177,8 @@ class Stack:
         """Wait until the fault has struck `episode.strikes` requests.
 
         The wait ends earlier if no event waits on the direct route, which gives an event up after
-        some retries. The route through the stream is not asked, because it retries until the fault
-        ends. Returns the number of requests that the fault has struck.
+        some retries. The route through the stream is not checked, because it retries until the
+        fault ends. Returns the number of requests that the fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.routes[0].drain(0):

@@ -48,9 +48,11 @@ SETS: Final = 21  # number of sets of sentences for which `predicted` returns pr
 class Scale:
     """The size of a run: how often each measurement is repeated.
 
+    Each random draw makes new traffic.
+
     - `dial` is the number of random draws for the false-alarm table.
-    - `bars` is the number of random draws for false alarms on other traffic.
-    - `splits` is the number of random divisions of independent rows.
+    - `bars` is the number of random draws for false alarms on texts that the table was not made of.
+    - `splits` is how often independent rows are divided at random into a baseline and windows.
     - `power` is the number of random draws for drift.
     - `documents` is the number of documents that OpenSearch reads.
     - `resplits` is the number of random divisions of labelled sentences.
@@ -238,7 +240,7 @@ def _measure(
     )
 
 
-# The number of German sentences, with which the set `foreign` begins. The others are French.
+# The set `foreign` begins with this number of German sentences. Its other sentences are French.
 GERMAN: Final = 1776
 
 
@@ -343,7 +345,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="few draws, to test the bench: the figures are not reliable",
+        help="few random draws, to test this command; the figures are not reliable",
     )
     parser.add_argument(
         "--out",

@@ -62,8 +62,9 @@ def test_the_report_draws_four_labels_in_their_colours() -> None:
     }
     html = render(read(lambda _: answer, span(now, timedelta(minutes=15))))
     for name, place in by_name(FOUR).items():
-        assert f'<i class="{place}"></i><span>{name}</span>' in html  # the card of labels
-        assert f'<li><i class="{place}"></i>{name} <b>' in html  # the legend of a plot
+        # The first element is in the page's list of labels, the second is in a plot's legend.
+        assert f'<i class="{place}"></i><span>{name}</span>' in html
+        assert f'<li><i class="{place}"></i>{name} <b>' in html
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_the_report_draws_four_labels_in_their_colours() -> None:
         (str(CARD), tuple(json.loads(CARD.read_text())["labels"])),
     ],
 )
-def test_the_setting_of_labels_is_a_list_of_names_or_a_models_card(
+def test_the_setting_of_labels_is_a_list_of_names_or_the_card_of_a_model(
     text: str, found: tuple[str, ...]
 ) -> None:
     variables = {"OPENSEARCH_URL": "https://domain", "STACK": "monitor", "LABELS": text}

@@ -118,7 +118,10 @@ def check(event: Any) -> None:
 
 
 def check_trusted(payload: Payload, rules: Rules) -> None:
-    """Check that each trusted line has one document, in the index for its kind."""
+    """Check that each line has one document, in the index for its kind.
+
+    The rules trust the line's log group, so a line that looks like a record counts as a record.
+    """
     found = list(documents(payload, rules, Counter(), now=0))
     assert len(found) == len(payload.events)
     for document in found:
@@ -133,7 +136,8 @@ def check_trusted(payload: Payload, rules: Rules) -> None:
 def check_documents(payload: Payload, lines: list[str], rules: Rules) -> None:
     """Check that each line has one document, unless it is excluded.
 
-    The document has the line's envelope, even after the index refused its fields.
+    The document has the line's envelope (the fields that the shipper adds, such as `@id`), even
+    after the index refused the line's own fields.
     """
     excluded: Counter[str] = Counter()
     found = list(documents(payload, rules, excluded, now=0))

@@ -57,7 +57,7 @@ def own(folder: Path) -> Iterator[Stack]:
         yield started
 
 
-def test_the_built_package_holds_the_users_model_and_the_shipped_model_stays_unchanged(
+def test_the_built_package_has_the_given_model_and_the_shipped_model_is_unchanged(
     folder: Path, template: Template, runtime_packages: Path, tmp_path: Path
 ) -> None:
     ours = contents(SHIPPED)
@@ -89,7 +89,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_golden_sentences_are_predicted_shipped_and_shown_with_the_models_labels(
+def test_golden_sentences_are_predicted_shipped_and_shown_with_the_labels_of_the_model(
     folder: Path, own: Stack
 ) -> None:
     card, profile = (

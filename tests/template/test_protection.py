@@ -1,4 +1,4 @@
-"""Encryption, retention, and the absence of secrets in the template."""
+"""Tests encryption and retention, and that the template contains no secret."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_stream_is_encrypted(stack: Stack) -> None:
     ("HashKey.Properties.KmsKeyId", GONE),
     ("ReplayFunction.Properties.KmsKeyArn", GONE),
 )
-def test_the_users_key_encrypts_log_groups_secrets_and_functions(stack: Stack) -> None:
+def test_a_given_key_encrypts_log_groups_secrets_and_functions(stack: Stack) -> None:
     """Without the parameter KmsKeyArn, AWS's keys are used."""
     found = {
         name: resource["Properties"].get(
@@ -146,7 +146,7 @@ def test_logs_are_kept_for_the_days_of_the_parameter(stack: Stack) -> None:
     assert {json.dumps(group.get("RetentionInDays")) for group in groups.values()} == {
         '{"Ref": "LogRetentionDays"}'
     }
-    # Only the standard class of log groups has subscriptions.
+    # Only log groups of the standard class, which is the default, can have subscriptions.
     assert not [group for group in groups.values() if "LogGroupClass" in group]
     used = [
         function["LoggingConfig"]["LogGroup"]["Ref"]
@@ -228,7 +228,8 @@ def test_the_domain_writes_its_logs(stack: Stack) -> None:
         ":${AWS::AccountId}:domain/*"
     )
     names = [text(stack.properties(group)["LogGroupName"]) for group in DOMAIN_LOGS.values()]
-    # A region allows ten resource policies, and others may have used them up.
+    # The number and size of a region's resource policies are limited. AWS recommends this prefix,
+    # because log groups with this prefix do not make these policies longer.
     assert all(name.startswith("/aws/vendedlogs/") for name in names)
 
 
@@ -265,12 +266,12 @@ def test_valuable_resources_stay_when_the_stack_is_deleted(stack: Stack) -> None
 )
 def test_an_update_never_replaces_the_domain(stack: Stack) -> None:
     assert stack.resources["Domain"]["UpdatePolicy"] == {"EnableVersionUpgrade": True}
-    # A change of one of these replaces the domain.
+    # A change of one of these properties replaces the domain.
     assert not {"DomainName", "EngineMode"} & set(stack.properties("Domain"))
 
 
 def _named(value: Any, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """Return the name and the text of each entry with a name that matches."""
+    """Return the name and text of each entry, at any depth, if its name matches the pattern."""
     if isinstance(value, list):
         return [found for each in value for found in _named(each, pattern)]
     if not isinstance(value, dict):

@@ -77,8 +77,9 @@ class Dashboards:
         found = answer.body.get("data", {}).get("tenants", {})
         if self._tenant not in found:
             raise UserError(
-                f"you have no tenant {self._tenant!r}, only {', '.join(sorted(found)) or 'none'}: "
-                "create it, or give another"
+                f"you have no tenant {self._tenant!r} "
+                f"(your tenants: {', '.join(sorted(found)) or 'none'}): "
+                "create this tenant, or give another one"
             )
 
     def find(self, objects: Sequence[SavedObject]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -101,7 +102,10 @@ class Dashboards:
         return found
 
     def patterns(self) -> dict[str, dict[str, Any]]:
-        """Return the tenant's index patterns by id, with title and manifest (object_state.py)."""
+        """Return the tenant's index patterns by id, with the title of each.
+
+        A pattern of a stack also has a manifest, the list of installed objects (object_state.py).
+        """
         return {
             one["id"]: one
             for one in self._search(("index-pattern",), ("title", "predictionMonitor"))

@@ -12,7 +12,7 @@ from monitor.judgement.judge_stream import Drift, Finding
 VERSION: Final = 1
 # A smaller p is written as this value, because the index keeps p as a 32-bit float.
 SMALLEST: Final = 1e-30
-NAME: Final = 200  # the most characters of a name from the records; longer names are cut
+NAME: Final = 200  # names from the records are cut after this number of characters
 
 
 class Line(NamedTuple):
@@ -27,8 +27,8 @@ def lines(
 ) -> Iterator[Line]:
     """Yield a drift line for each signal, then a verdict line.
 
-    Numbers that are not known are left out. `message` is the message to people, if the finding
-    leads to one; the verdict line contains it.
+    Numbers that are not known are left out. If the finding leads to a message to people, `message`
+    is this message, and the verdict line contains it.
     """
     common = _common(finding)
     for drift in finding.drifts:

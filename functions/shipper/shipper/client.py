@@ -18,7 +18,7 @@ from .timed_exchange import Connection
 
 # The region in a domain's address. It may differ from the function's region.
 REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:es|on)\.")
-# The most bytes of an answer. The answer to the largest request is many times shorter.
+# The size limit of an answer, in bytes. The answer to the largest request is many times shorter.
 LONGEST_ANSWER: Final = 64 * 1024 * 1024
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 

@@ -17,8 +17,8 @@ import msgspec
 from shipper.document import FEW_BYTES, FEW_DOTS, FEW_NAMES, Document
 from shipper.partial_document import rescued
 
-# index.mapping.depth.limit: the most names on the path to a value. A dot in a name adds one more
-# name.
+# index.mapping.depth.limit: the largest number of names on the path to a value. A dot in a name
+# counts as one more name.
 DEPTH: Final = 20
 NAMES: Final = 1000  # index.mapping.total_fields.limit
 ESCAPED_DOT: Final = b"\\u002"  # the first bytes of an escaped dot (\u002e)
@@ -31,7 +31,7 @@ def sendable(document: Document) -> Document:
 
     Its field `@rescued` then names the limit as the reason.
     """
-    if document.few:  # nearly always
+    if document.few:  # nearly every document
         return document
     lines, tail = document.lines, document.tail
     dots = lines.count(b".", -tail)

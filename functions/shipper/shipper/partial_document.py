@@ -14,7 +14,8 @@ from msgspec import Raw
 from shipper.bulk import TWICE
 from shipper.document import ENVELOPE, NO_FIELDS, Document, Form
 
-# The most fields that are left out one by one. The next refusal makes the document lose all fields.
+# At most this number of fields are left out one by one. After one more refusal, all fields are left
+# out.
 NAMES: Final = 3
 
 Error = dict[str, str]

@@ -150,7 +150,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
         "did not accept visualization labels (unsupported_type)",
     ),
     (
-        "an answer with too low a number of imported objects",
+        "an answer that counts fewer imported objects than were sent",
         {IMPORT: [Reply(200, {"success": True, "successCount": 0})]},
         [],
         "did not accept all objects",

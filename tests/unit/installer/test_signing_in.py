@@ -27,7 +27,7 @@ def test_a_tenant_has_objects_of_its_own_and_is_in_the_links(domain: Domain, run
     [
         (
             {"global_tenant": True, "jane": True},
-            "you have no tenant 'mlops', only global_tenant, jane: create it, or give another",
+            "you have no tenant 'mlops' (your tenants: global_tenant, jane): create this tenant",
         ),
         (None, "has no tenants: leave --tenant out"),
     ],
@@ -104,7 +104,7 @@ def test_a_login_in_one_address_is_sent_with_every_request_and_is_never_shown(
     assert "w%C3" not in output
 
 
-def test_if_dashboards_has_a_sign_in_page_saved_objects_are_left_out_and_can_be_exported(
+def test_saved_objects_that_a_sign_in_page_keeps_out_can_be_exported(
     domain: Domain, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = "https://prod.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=x"

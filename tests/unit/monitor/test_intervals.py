@@ -1,4 +1,7 @@
-"""Tests the intervals of known and estimated accuracy, and when known accuracy is too low."""
+"""Tests the intervals of known and estimated accuracy, and when known accuracy is too low.
+
+Known accuracy is computed from right labels, and estimated accuracy from calibrated scores.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def test_an_estimate_lies_in_its_interval_which_lies_between_0_and_1(
     [
         (Tally(99, 10, 0.9), Tally(), None),  # too few labels
         (Tally(100, 78, 0.78), Tally(), False),  # as the card says
-        (Tally(100, 70, 0.78), Tally(), False),  # may be lower by chance
+        (Tally(100, 70, 0.78), Tally(), False),  # could be lower by chance
         (Tally(100, 60, 0.78), Tally(), True),
         (Tally(100, 60, None), Tally(), True),  # records without scores
         (Tally(400, 240, 0.6), Tally(), False),  # the mean score is equally low

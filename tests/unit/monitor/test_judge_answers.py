@@ -1,4 +1,8 @@
-"""Tests that one run of the canary finds any misconfiguration, and no fault in a right model."""
+"""Tests that one run of the canary finds any misconfiguration, and no fault in a right model.
+
+The canary asks the deployed function *golden sentences*: texts with the answers that the model gave
+when it was made.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +80,8 @@ def older_file(_card: dict[str, Any], folder: Path) -> None:
     replace(folder, "model.onnx", (SHIPPED / "model.onnx").read_bytes() + b"\x32\x00")
 
 
-# A misconfiguration, words of the sentence about it, and whether answers show it.
+# Each case has a misconfiguration, words of the reported fault, and whether the answers show the
+# fault. If they do not, only the card or the digest shows it.
 @pytest.mark.parametrize(
     ("change", "words", "by_answers"),
     [
@@ -156,7 +161,8 @@ def test_a_weight_matrix_of_zeros_is_found_by_the_answers(tmp_path: Path) -> Non
     model = onnx.load(SHIPPED / "model.onnx")
     found = list(matrices(model.graph))
     assert len(found) > 20
-    for place, tensor in enumerate(found[::3]):  # every third, so some of each kind
+    # Every third matrix is tested, and so some matrices of each kind.
+    for place, tensor in enumerate(found[::3]):
         weights = tensor.raw_data
         tensor.raw_data = bytes(len(weights))
         folder = changed(SHIPPED, tmp_path / str(place), lambda *_: None)
@@ -212,7 +218,7 @@ def test_differences_up_to_each_limit_pass_and_larger_differences_fail(
         (0.51, 0.52, 0),  # the expected label now has at most 0.48
         (0.51, 0.54, 1),  # the expected label now has at most 0.46
         (0.90, 0.90, 1),
-        (0.40, 0.41, 0),  # of several labels, the expected label may still have 0.40
+        (0.40, 0.41, 0),  # if there are three labels, the expected label can still have 0.40
         (0.40, 0.60, 1),  # the other label had at most 0.40
         (0.40, 0.95, 1),
     ],

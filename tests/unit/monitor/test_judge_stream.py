@@ -1,6 +1,8 @@
-"""Tests that a stream is followed through time.
+"""Tests `follow`, which judges the windows of a stream one after the other.
 
-Drift gives a notice. Bad input may give another verdict, but never a notice or a traceback.
+A stream is the predictions of one model in one log group. The monitor cuts a stream into windows,
+and gives each window a verdict. Drift gives the verdict `notice`. Bad input can give another
+verdict, but never a notice or a traceback.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from monitor.summaries.summary import SLOT, Moments, Summary
 from monitor.summaries.windows import DAY, HOUR, cut
 from tests.unit.monitor.made_windows import MONDAY, STREAM, records, slots, summary
 
-EACH = 60  # records in a slot
+EACH = 60  # records in a slot, which is a quarter of an hour
 PLAN = Plan(rows=200, longest=8 * HOUR, windows=168, deff=1.0, armed=True, days=7)
 CHOICE = Choice(Row(168, 0.002, 2, 379), 90, 1)
 NEXT = MONDAY + 7 * DAY
@@ -202,7 +204,7 @@ def versioned(parts: Sequence[Summary], version: str) -> list[Summary]:
     return [replace(part, version=version) for part in parts]
 
 
-def test_a_new_version_is_judged_by_signals_of_the_text_alone() -> None:
+def test_a_new_version_is_judged_only_by_signals_of_the_text() -> None:
     changed = versioned(day(given={"prediction.label": "spam", "input.sig.s3": 60}), "2")
     _, findings = followed(changed)
     assert Verdict.NOTICE not in words(findings)
@@ -268,7 +270,7 @@ def test_a_rollout_of_an_equal_model_gives_the_verdict_ok() -> None:
 
 
 def test_a_rollout_with_too_few_predictions_of_one_version_is_not_judged() -> None:
-    assert compared(followed(rollout(0.017))[1]) == []  # 96 predictions of the new version
+    assert compared(followed(rollout(0.017))[1]) == []  # 96 predictions of version 2
 
 
 def test_after_a_deployment_the_new_version_is_compared_with_the_baseline() -> None:
@@ -281,7 +283,7 @@ def test_after_a_deployment_the_new_version_is_compared_with_the_baseline() -> N
         assert "compared with the baseline of version 1: The share of the label" in finding.sentence
 
 
-def test_components_that_depend_on_a_profile_are_not_compared_between_profiles() -> None:
+def test_signals_that_depend_on_a_profile_are_not_compared_between_profiles() -> None:
     given = {"input.sig.s3": 60, "input.novelty": 4.0}
     both = compared(followed(rollout(0.5, given, profile="another"))[1])
     alone = [replace(part, profile="another") for part in versioned(day(given=given), "2")]

@@ -67,7 +67,7 @@ def test_a_count_with_the_mean_zero_is_certainly_zero() -> None:
     st.integers(1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
     st.integers(1, 2000).flatmap(lambda m: st.tuples(st.just(m), st.integers(0, m))),
 )
-def test_both_forms_of_the_exact_test_of_fisher_equal_those_of_scipy(
+def test_the_two_sided_and_one_sided_tests_of_fisher_equal_those_of_scipy(
     window: tuple[int, int], reference: tuple[int, int]
 ) -> None:
     (n, hits), (m, before) = window, reference

@@ -37,9 +37,8 @@ from tests.unit.conftest import Bulk
 
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
-BASE = (
-    time.time_ns() // 86_400_000_000_000 - 1
-) * 86_400_000  # yesterday's midnight, because CloudWatch refuses old lines
+# The start of yesterday (UTC). A fixed day would become too old for CloudWatch.
+BASE = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000
 DAY = Span(GROUP, BASE, BASE + 86_400_000, "")
 
 
