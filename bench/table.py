@@ -1,4 +1,4 @@
-"""Shows measured figures and the figures of the rivals.
+"""Shows measured figures, next to those of the rivals (the programs to compare with).
 
 The table is for people. The figures of docs/performance.md come from the JSON file of results.
 """

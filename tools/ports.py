@@ -99,4 +99,4 @@ def free_port(among: Iterable[int] = (0,)) -> int:
                 continue
             port: int = probe.getsockname()[1]
             return port
-    raise UserError("every port that may be used is taken: stop a process that listens there")
+    raise UserError("none of the ports to try is free: stop a process that listens at one of them")

@@ -1,7 +1,7 @@
 """Removes work for tokens whose result is not used.
 
-The head of a classifier reads only the first token. So the last layer can compute only this token,
-and the attention of this layer only the first two queries.
+The head of a classifier reads only the first token. So the last layer needs to compute only this
+token, and the attention of this layer needs to compute only the first two queries.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _insert_cuts(graph: onnx.GraphProto, alone: set[str], cut: set[str]) -> None
 def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any] | None]:
     """Return the tensors that do not depend on the sentence.
 
-    A tensor of one element has its value, and any other tensor has None.
+    An initializer of several elements has None in place of its value.
     """
     found: dict[str, NDArray[Any] | None] = {
         value.name: numpy_helper.to_array(value) if np.prod(value.dims) == 1 else None

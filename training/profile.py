@@ -36,9 +36,10 @@ NUMBERS: Final = (
     "input.novelty",
     "input.surprisal",
 )
-# The largest allowed difference between a golden score and the recorded score. Scores differ
-# because 8-bit kernels differ between CPUs, and CPUs without 8-bit instructions compute in 32 bits.
-# On the kind of CPU that made the profile, scores are equal. training/README.md has the figures.
+# The score of a golden sentence (a test sentence in the profile) is allowed to differ by this much
+# from the score in the profile. Scores differ because 8-bit kernels differ between CPUs, and CPUs
+# without 8-bit instructions compute in 32 bits. On the kind of CPU that made the profile, scores
+# are equal. training/README.md has the figures.
 TOLERANCE: Final = {"x86_64": 0.04, "aarch64": 0.06}
 
 
@@ -48,8 +49,8 @@ def profile(
     """Return the profile of the finished classifier on `sample.rest`, as JSON.
 
     Its `id` is the digest of all other content. Without labels, the profile has no `calibration`,
-    no `confusion` and no column `right`. Every number is rounded to a 32-bit float, as in the
-    index, so that a value is counted in the same bin as in OpenSearch.
+    no `confusion` and no column `right`. The numbers of a prediction are rounded to 32-bit floats,
+    as in the index, so that a value is counted in the same bin as in OpenSearch.
     """
     names: list[str] = classifier.card["labels"]
     records = [flat(record(classifier, row.text)) for row in sample.rest]
@@ -253,7 +254,7 @@ def rows(
 
 
 def golden(classifier: Classifier, case: dict[str, str]) -> dict[str, Any]:
-    """Return a sentence with the answer of the finished model, not rounded."""
+    """Return a golden sentence with the unrounded answer of the finished model."""
     prediction = classifier.predict(case["text"])
     return {
         **case,

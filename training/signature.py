@@ -20,7 +20,7 @@ STEPS: Final = 16
 BUCKETS: Final = 1 << 16
 MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
 STEPS_A_BIT: Final = 12  # the steps in a bit of surprisal; a byte covers 21 bits
-LEAST_DISTANCE: Final = 1e-3  # because 0 has no logarithm
+LEAST_DISTANCE: Final = 1e-3  # smaller distances are set to it, because 0 has no logarithm
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def test_every_reference_has_a_target_and_every_component_a_reference() -> None:
 # --- the document agrees with the code
 
 
-def test_the_operations_are_the_templates_routes() -> None:
+def test_the_operations_are_the_routes_of_the_template() -> None:
     assert {
         (method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item
     } == set(read().routes)
@@ -307,9 +307,7 @@ def test_the_examples_of_feedback_are_valid_and_accepted(name: str, handle: Hand
 
 @pytest.mark.example
 @pytest.mark.parametrize("name", REQUESTS)
-def test_the_example_of_an_answer_is_the_answer_to_the_example_of_the_request(
-    name: str, handle: Handle
-) -> None:
+def test_each_documented_request_gets_its_documented_answer(name: str, handle: Handle) -> None:
     status, content_type, body = posted(handle, json.dumps(REQUESTS[name]).encode())
     shown = examples(contents()[status, content_type])
     assert set(shown) == set(REQUESTS)
@@ -427,7 +425,7 @@ def test_the_answer_to_a_sample_event_is_documented(sample: Path, handle: Handle
     status, content_type, body = answered(handle, json.loads(sample.read_text()))
     schema = contents(path_of(sample))[status, content_type]["schema"]
     validator(schema).validate(body)
-    # and the answer has no field that the document does not name
+    # The answer has no field that the document does not name.
     Draft202012Validator({"components": {"schemas": EXACT}, **schema}).validate(body)
     with_more = {**body, "more": 1}
     assert not Draft202012Validator({"components": {"schemas": EXACT}, **schema}).is_valid(

@@ -178,7 +178,7 @@ def deleted(stack: Stack, report: Report) -> None:
     left = {name for name in probed if _exists(kinds[name], ids[name])}
     kept = KEPT & set(probed)
     report.equal("kept resources", left & kept, kept)
-    report.equal(f"remaining of {len(probed) - len(kept)} other resources", left - kept, set())
+    report.equal(f"other resources that remain (of {len(probed) - len(kept)})", left - kept, set())
 
 
 def _state(stack: Stack) -> dict[str, Any]:

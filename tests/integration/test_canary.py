@@ -109,8 +109,8 @@ def deployed(
 ) -> Iterator[Lambda]:
     """Run three versions of the inference function.
 
-    Version 7 is the built package, version 8 is the same model with swapped labels, and version 6
-    is an older model with golden sentences of its own.
+    Version 7 is the built package. Version 8 is the same model, but its card has the labels in
+    reverse order. Version 6 is an older model with golden sentences of its own.
     """
     folder = tmp_path_factory.mktemp("models")
     models = {
@@ -178,7 +178,7 @@ def start_canary(
         yield started
 
 
-def test_the_deployed_model_passes_and_its_line_is_found(
+def test_the_deployed_model_passes_and_the_line_of_the_canary_is_found(
     start_canary: Callable[..., Canary], deployed: Lambda, running: Stack
 ) -> None:
     canary = start_canary("7")
@@ -279,7 +279,7 @@ def test_a_message_names_the_last_scheduled_run_that_passed(
     assert 0 <= now - last.at < 60
 
 
-def test_a_canary_without_questions_for_a_function_of_your_own_counts_as_a_failure(
+def test_a_canary_of_your_own_function_fails_if_it_has_no_questions(
     start_canary: Callable[..., Canary],
 ) -> None:
     canary = start_canary("", DEPLOYED_VERSION="", CANARY_FUNCTION=f"{NAME}:prod")

@@ -315,7 +315,7 @@ def test_a_label_waits_for_its_late_prediction_and_an_unfitting_label_joins_noth
     assert functions.run_judge() == {"Joined": 1, "NotJoined": 0, "Waiting": 1}
     assert functions.accuracy()["labels"] == before + 1
 
-    # an older label of the same prediction does not replace the newer one
+    # The first row replaces the label of the log line about own-late.
     file, rejected = tmp_path / "labels.csv", tmp_path / "rejected.csv"
     file.write_text(
         "prediction_id,label,identifier\n"
@@ -338,7 +338,8 @@ def test_a_label_waits_for_its_late_prediction_and_an_unfitting_label_joins_noth
         "several predictions have ",
         "the model does not have t",
     ]
-    functions.run_judge()  # reads the log line about own-late again, which is older than the row
+    # The monitor reads the log line about own-late again. The CSV row is newer, so its label stays.
+    functions.run_judge()
     body = {"query": {"term": {"prediction_id": "own-late"}}}
     answer = requests.post(f"{functions.url}/{own_index(STACK)}/_search", json=body, timeout=30)
     (hit,) = answer.json()["hits"]["hits"]

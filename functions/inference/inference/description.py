@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FILES: Final = ("model.onnx", "tokenizer.json")
-BLOCK: Final = 1 << 20  # bytes to read at once: the whole file may not fit in memory
+BLOCK: Final = 1 << 20  # bytes to read at once, because a whole file can be too large for memory
 
 
 def description(folder: Path, card: dict[str, Any]) -> dict[str, Any]:

@@ -82,8 +82,8 @@ def reason(problem: TransportError | BotoCoreError | ClientError) -> str:
     if isinstance(problem, TransportError):
         if problem.status_code in {401, 403}:
             return (
-                f"OpenSearch does not let the report in ({problem.status_code}): map the role of "
-                "ReportFunction to the fine-grained role prediction-monitor-monitor"
+                f"OpenSearch gives ReportFunction no access ({problem.status_code}): map the "
+                "role of ReportFunction to the fine-grained role prediction-monitor-monitor"
             )
         if isinstance(problem.status_code, int):
             return f"OpenSearch refuses a search ({problem.status_code}): the next run tries again"

@@ -1,4 +1,5 @@
 """The shipper function.
 
-CloudWatch Logs invokes it with each batch of log lines. It indexes the lines in OpenSearch.
+It indexes log lines in OpenSearch. CloudWatch Logs invokes it with each batch of lines. With
+`Delivery=kinesis`, a Kinesis stream invokes it instead.
 """

@@ -24,7 +24,7 @@ TARGETS: Final = (
     "model.version",
 )
 ABSENT: Final = object()
-LEVELS: Final = 20  # the most parts of a path; OpenSearch has the same limit
+LEVELS: Final = 20  # the largest number of parts of a path; OpenSearch has the same limit
 NO_NAMES: Final[FieldMap] = MappingProxyType({})
 
 

@@ -16,7 +16,7 @@ def field_names(labels: Sequence[str]) -> dict[str, str]:
 
     `labels` is a tuple of different strings. Every character except letters, digits, `_` and `-` is
     replaced by `_`: a dot would turn the field into an object, and OpenSearch refuses a blank name.
-    If an earlier label has the same name, the label's place among the labels is added to its name.
+    If an earlier label has the same field name, the label's position is added to the field name.
     """
     names = [
         "".join(each if each.isalnum() or each in "_-" else "_" for each in label)

@@ -1,6 +1,6 @@
 """Recognises predictions and feedback among trusted lines, and gives them the fields of a record.
 
-A line is trusted if its log group or its subscription filter may deliver records (provenance.py).
+A line is trusted if provenance.py trusts its log group or its subscription filter.
 The rules are in events/prediction.json and events/feedback.schema.json. A user's own function does
 not follow our record schema: its prediction may be inside the `message` of a logger, may be a list
 in Hugging Face's format, or may have other field names. Its lines have no descriptors of the text,
@@ -20,8 +20,10 @@ from shipper.provenance import FEEDBACK, LOG, PREDICTION, RECORDS
 # A `message` may hold an object that has a `message` itself, for instance if Lambda's JSON format
 # contains a line of Powertools. This many levels are read.
 LEVELS: Final = 2
-LABELS: Final = 100  # the most scores that become fields; an index takes about 1,000 fields
-DESCRIBED: Final = 100_000  # the most characters of a described text; each takes about 0.1 µs
+# The largest number of scores that become fields. An index accepts about 1,000 fields.
+LABELS: Final = 100
+# A text with more characters gets no descriptors. A character takes about 0.1 µs.
+DESCRIBED: Final = 100_000
 OWN: Final = "record_version"  # only records of this project have this field
 # Fields of feedback that are moved below `feedback` in the document. At the root, a name such as
 # `source` would clash with fields of other lines.

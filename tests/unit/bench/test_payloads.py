@@ -70,7 +70,7 @@ def ticks(_name: str, _rounds: int) -> object:
     not shutil.which("node"),
     reason="the console's function is JavaScript, and node is not installed",
 )
-def test_an_invocation_and_its_rivals_are_measured(url: str, tmp_path: Path) -> None:
+def test_an_invocation_is_compared_with_other_programs(url: str, tmp_path: Path) -> None:
     console = tmp_path / "function.js"
     console.write_text(FUNCTION, encoding="utf-8")
     rows = list(payloads(LOG, url, {1: 1, 3: 1}, ticks, console, "HEAD"))  # type: ignore[arg-type]

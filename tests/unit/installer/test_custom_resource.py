@@ -223,7 +223,7 @@ def test_an_unexpected_exception_is_answered_too(
     )
 
 
-def test_a_domain_that_is_gone_does_not_keep_a_stack_from_being_deleted(send: Send) -> None:
+def test_a_stack_can_be_deleted_although_its_domain_is_gone(send: Send) -> None:
     answer = send(
         "Delete", OPENSEARCH_URL="http://127.0.0.1:1", DASHBOARDS_URL="http://127.0.0.1:1"
     )
@@ -361,7 +361,7 @@ def test_an_event_cannot_send_the_password_to_another_address(
     assert domain.policies == {}
 
 
-def test_a_deletion_while_nothing_is_deployed_removes_nothing(
+def test_a_delete_event_without_a_running_deployment_removes_nothing(
     domain: Domain, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send("Create")
@@ -389,7 +389,7 @@ def test_roles_stay_unless_the_stack_itself_is_deleted(
     assert domain.mappings["prediction-monitor-shipper.monitor"]["backend_roles"] == [SHIPPER]
 
 
-# What an earlier version deployed, when a domain had one stack
+# The upgrade from an earlier version (the former version), in which a domain had only one stack
 
 
 FORMER = json.loads(Path(__file__).with_name("former.json").read_text(encoding="utf-8"))
@@ -415,7 +415,7 @@ def deployed_before(domain: Domain) -> None:
 
 @pytest.fixture
 def update(domain: Domain, send: Send) -> Callable[..., dict[str, Any]]:
-    """Return a function that updates the stack that was deployed before."""
+    """Return a function that updates the stack of the former version."""
     deployed_before(domain)
     roles = {
         "SHIPPER_ROLE_ARNS": BOTH,
@@ -475,7 +475,7 @@ def test_an_upgrade_keeps_an_object_that_was_changed_by_hand(
     assert domain.objects[key]["attributes"]["title"] == "Mine"
 
 
-def test_a_new_stack_leaves_the_parts_of_a_stack_from_an_earlier_version_alone(
+def test_a_new_stack_changes_no_part_of_a_stack_from_an_earlier_version(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
     update()
@@ -496,7 +496,7 @@ def test_a_new_stack_leaves_the_parts_of_a_stack_from_an_earlier_version_alone(
     assert domain.objects == objects
 
 
-def test_if_two_stacks_have_the_former_physical_id_only_one_keeps_the_former_names(
+def test_only_one_of_two_stacks_with_the_former_id_keeps_the_former_names(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
     """The field `predictionMonitor` of the index pattern says which stack has the former names."""

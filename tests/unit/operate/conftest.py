@@ -23,7 +23,8 @@ from tests.unit.operate.searches import searchable
 REGION = "eu-west-1"
 GROUP = "/aws/lambda/predict"
 BUCKET = "dead-letters"
-MIDNIGHT = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000  # yesterday's, in ms
+# The start of yesterday, in milliseconds since 1970
+MIDNIGHT = (time.time_ns() // 86_400_000_000_000 - 1) * 86_400_000
 BASE = MIDNIGHT + 37_050_000  # 10:17:30
 DAY = datetime.fromtimestamp(MIDNIGHT / 1000, UTC).date().isoformat()
 SPAN = ["--from", f"{DAY}T10:17:30", "--to", f"{DAY}T14:00:00"]

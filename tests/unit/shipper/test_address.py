@@ -1,4 +1,4 @@
-"""Tests how an address is split into its parts. No message may show a password."""
+"""Tests how an address is split into its parts. Messages must not show a password."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_login_is_read_from_the_address_or_the_arguments(
             "the user me needs a password: set the environment variable OPENSEARCH_PASSWORD",
         ),
         (f"https://:{SECRET}@h", None, "NAME has a password without a name"),
-        (f"https://you:{SECRET}@h", "me", "NAME and --user name different users"),
+        (f"https://you:{SECRET}@h", "me", "the user in NAME differs from --user"),
         ("https://h?pretty", None, "NAME must end with the path"),
         ("https://h/#top", None, "NAME must end with the path"),
         (
@@ -108,9 +108,9 @@ def test_the_message_about_an_unusable_address_is_one_sentence(
     "around", ["https://me:{}@example.org", "https:/me:{}@h", "me:{}@h", "https://me:{}@h:x"]
 )
 def test_a_password_is_never_shown_and_never_taken_for_a_host(around: str, before: str) -> None:
-    """A badly escaped password is read as a password, or the address is refused.
+    """A wrongly escaped password is read as the password, or the address is refused.
 
-    The error message does not show any part of the address.
+    The error message does not show the password.
     """
     try:
         found = address(around.format(before + SECRET))

@@ -181,7 +181,7 @@ def test_an_unreadable_record_of_a_batch_is_reported_and_logged(
     assert found.summary["first_failed"] == 1
 
 
-def test_a_batch_of_the_shippers_own_group_is_reported_in_the_log(
+def test_a_batch_of_lines_from_the_shipper_itself_is_reported_and_not_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))
@@ -441,12 +441,12 @@ def test_nothing_is_left_to_retry_if_the_server_comes_back_in_time(
 # --- the shipper's own log
 
 
-def test_the_shippers_own_log_group_is_not_shipped(
+def test_lines_from_the_shipper_itself_are_not_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Otherwise each delivery would write log lines, and the next delivery would ship them.
 
-    Nor does the shipper raise an exception: Lambda's retries would write even more lines.
+    The shipper raises no exception, because Lambda's retries would write even more lines.
     """
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
     assert handler(payload("a", "b", "c", group="/own"), Context()) == {
@@ -463,7 +463,7 @@ def test_the_shippers_own_log_group_is_not_shipped(
     assert "remove its subscription" in error["message"]
 
 
-def test_log_groups_other_than_the_shippers_own_are_shipped(
+def test_lines_from_a_log_group_with_a_similar_name_are_shipped(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler = load(AWS_LAMBDA_LOG_GROUP_NAME="/own").handler
@@ -600,9 +600,12 @@ def test_the_size_limit_of_a_payload_is_a_setting(load: Load) -> None:
 
 FAILING: list[Any] = [
     pytest.param({}, [], None, id="shipped"),
-    pytest.param({"0": UNPARSED, "1": UNPARSED}, [], None, id="refused in every form"),
+    pytest.param({"0": UNPARSED, "1": UNPARSED}, [], None, id="refused even without fields"),
     pytest.param(
-        {"0": Refusal(403, "security_exception"), "1": REJECTED}, [], None, id="not allowed, busy"
+        {"0": Refusal(403, "security_exception"), "1": REJECTED},
+        [],
+        None,
+        id="one not allowed, one busy",
     ),
     pytest.param(
         {}, [as_json(400, problem("action_request_validation_exception", LINE))], None, id="split"
@@ -614,7 +617,7 @@ FAILING: list[Any] = [
         {},
         [],
         as_json(200, {"items": [{"create": {"status": 400, "error": LINE}}]}),
-        id="an item of another form",
+        id="an error as text",
     ),
     pytest.param(
         {}, [], Answer(302, "text/html", LINE.encode(), (("location", f"/{KEY}"),)), id="redirected"

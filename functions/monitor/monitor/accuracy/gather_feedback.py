@@ -36,11 +36,11 @@ from monitor.summaries.summary import SLOT
 from monitor.summaries.windows import DAY, HOUR
 
 LATE: Final = 7 * DAY  # seconds after a slot; its lines and predictions may arrive until then
-MOST: Final = 50_000  # the most lines that one run reads
+MOST: Final = 50_000  # the largest number of lines that one run reads
 SECONDS: Final = 60  # after this time, a run reads no further page of lines
 PAGE: Final = 1000  # lines in one answer of OpenSearch
-TOLD: Final = 20  # the most examples of labels that did not join in one run
-LONGEST: Final = 64  # the most characters of an id in an example; longer ids are cut
+TOLD: Final = 20  # the largest number of examples (ids that did not join) of one run
+LONGEST: Final = 64  # characters; a longer id is cut in an example
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Entry:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
-        """Return the entry of a ledger that `asdict` wrote."""
+        """Return an entry from its content in the ledger."""
         return cls(**content)
 
 

@@ -19,10 +19,10 @@ Array = NDArray[np.float64]
 
 PRECISION: Final = 1e-15
 TINY: Final = 1e-300
-# The most steps of a series or a continued fraction. A fraction needs about 5 √a steps, where a
-# is its largest argument.
+# The largest number of steps of a series or a continued fraction. A fraction needs about 5 √a
+# steps, where a is its largest argument.
 STEPS: Final = 20_000
-# Stirling's series: B(2k) / (2k (2k - 1))
+# The coefficients of Stirling's series: B(2k) / (2k (2k - 1)), with the Bernoulli numbers B
 STIRLING: Final = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 SHIFT: Final = 10
 
