@@ -1,6 +1,6 @@
-"""Measures contenders (the functions to compare) alternately.
+"""Measures contenders (the functions to compare) in turn.
 
-So a disturbance of the machine affects all of them.
+The calls alternate, so that a disturbance of the machine affects all contenders.
 """
 
 from __future__ import annotations

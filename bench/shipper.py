@@ -1,4 +1,7 @@
-"""Measures the shipper and its rivals, and yields the rows of the table."""
+"""Measures the shipper and its rivals (other code that sends the same documents).
+
+The functions yield rows of the table that `make bench` writes.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +161,7 @@ def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 def deployed(scale: Scale, start: Start) -> Iterator[Row]:
     """Measure the size of the built package, and the time to import it.
 
-    The time is compared with the time to import opensearch-py alone.
+    The time is compared with the time to import only opensearch-py.
     """
     modules = ("shipper.handler", "opensearchpy")
     times = package.import_seconds(modules, scale.imports, start("import", scale.imports))

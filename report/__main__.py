@@ -29,8 +29,8 @@ from tools.printable import plain
 
 PROGRAM: Final = "python -m report"
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password of --user. If the address has a name without a password, it
-is the password of this name. OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch,
+environment: {PASSWORD} is the password for --user, or for the user name in the address if
+the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch,
 --stack and --index-prefix are not given. If no user is given, requests to an Amazon domain are
 signed with the AWS credentials that the AWS CLI would use."""
 

@@ -1,5 +1,8 @@
 """`python -m soak`: makes random faults for a time, and then prints tables.
 
+An episode is a part of the soak with one fault. A fault strikes a request if the request fails
+because of the fault.
+
 The exit code is 0 if every event is in the index once and no process has grown, otherwise 1.
 """
 
@@ -77,7 +80,7 @@ def main(arguments: list[str] | None = None, seconds: int = FUNCTION_SECONDS) ->
 
 
 def _for(seconds: float, among: Iterator[Episode]) -> Iterator[Episode]:
-    """Yield episodes until so many seconds have passed."""
+    """Yield episodes until `seconds` have passed."""
     end = time.monotonic() + seconds
     for episode in among:
         if time.monotonic() >= end:

@@ -173,7 +173,7 @@ def test_shipper_makes_no_second_document_from_a_repeated_event(
 @pytest.mark.parametrize(
     ("name", "path"), [("InferenceFunction", INFERENCE[0]), ("ShipperFunction", SHIPPER[0])]
 )
-def test_a_function_has_the_variables_that_the_template_gives_it_and_no_other(
+def test_a_function_has_exactly_the_variables_in_the_template(
     name: str, path: Path, starting: Starting
 ) -> None:
     with starting(name, []) as runtime:
@@ -251,5 +251,5 @@ def as_record(line: str, service: str = "inference") -> dict[str, Any] | None:
     if not line.startswith("{"):
         return None
     found: dict[str, Any] = json.loads(line)
-    ours = found.get("service", "inference") == service  # a record does not name its function
+    ours = found.get("service", "inference") == service  # inference's records name no service
     return found if ours and "message" in found else None

@@ -18,7 +18,7 @@ def positive(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """Convert a time in ISO 8601. Without a time zone, it is UTC.
+    """Convert a time in ISO 8601. A time without a time zone is in UTC.
 
     Raises `ValueError` for any other text.
     """

@@ -64,7 +64,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(folder) as started, pytest.MonkeyPatch.context() as patch:
         for name, value in started.environment.items():
             patch.setenv(name, value)
-        patch.setenv("PIP_NO_CACHE_DIR", "1")  # pip's folder would keep the answers
+        patch.setenv("PIP_NO_CACHE_DIR", "1")  # a cache of pip would keep the answers
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.delenv("PIP_AUDIT_VULNERABILITY_SERVICE", raising=False)
         yield started
@@ -105,22 +105,28 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             exception(until=TODAY),
             0,
             "no unaccepted vulnerability is known",
-            id="accepted, on the last day",
+            id="accepted, last day",
         ),
         pytest.param(
             VULNERABLE,
             exception(id="CVE-2026-1"),
             0,
             ": not reached",
-            id="accepted by another name",
+            id="accepted under the CVE number",
         ),
-        pytest.param(VULNERABLE, exception(until=YESTERDAY), 1, FOUND, id="expired, the finding"),
+        pytest.param(
+            VULNERABLE,
+            exception(until=YESTERDAY),
+            1,
+            FOUND,
+            id="exception expired: the finding is reported",
+        ),
         pytest.param(
             VULNERABLE,
             exception(until=YESTERDAY),
             1,
             f"was valid until {YESTERDAY}",
-            id="expired, the exception",
+            id="exception expired: the exception is reported",
         ),
         pytest.param(
             VULNERABLE, exception(package="six"), 1, FOUND, id="accepted for another package"
@@ -137,7 +143,7 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             exception(until=YESTERDAY),
             1,
             f"was valid until {YESTERDAY}",
-            id="exception without a finding, and expired",
+            id="expired exception without a finding",
         ),
         pytest.param(
             {},
@@ -161,10 +167,14 @@ def ask(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             None,
             1,
             "idna 3.19: PYSEC-2026-2, no version fixes it",
-            id="not mended",
+            id="no version fixes it",
         ),
         pytest.param(
-            WITHDRAWN_OR_NOT_MENDED, exception(), 1, "matches no finding any more", id="withdrawn"
+            WITHDRAWN_OR_NOT_MENDED,
+            exception(),
+            1,
+            "matches no finding any more",
+            id="exception for a withdrawn vulnerability",
         ),
     ],
 )
@@ -259,7 +269,7 @@ def test_every_lock_file_is_audited() -> None:
     assert len(found) > 1
 
 
-def test_the_projects_exceptions_can_be_read() -> None:
+def test_the_exceptions_of_the_project_can_be_read() -> None:
     vulnerabilities.read(vulnerabilities.ACCEPTED)
 
 

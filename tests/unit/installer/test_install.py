@@ -71,7 +71,7 @@ def test_a_second_and_a_third_run_change_nothing(domain: Domain, run: Run) -> No
     assert run("status")[0] == 0
 
 
-def test_kibanas_settings_are_written_at_kibanas_path(domain: Domain, run: Run) -> None:
+def test_kibana_gets_its_settings_at_its_own_path(domain: Domain, run: Run) -> None:
     domain.kibana = True
     assert run("install")[0] == 0
     assert "POST /_dashboards/api/kibana/settings" in domain.writes
@@ -147,7 +147,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_if_the_settings_may_not_be_read_the_servers_error_gives_the_number_of_copies(
+def test_if_reading_settings_is_forbidden_an_error_message_gives_the_number_of_copies(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"

@@ -1,4 +1,7 @@
-"""Tests how long the pauses between two attempts to deliver are."""
+"""Tests the lengths of the pauses between two attempts to deliver.
+
+A pause can be longer after each failure. A wait lasts at least half of a given time.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ HEADS = 3
 
 
 def attention() -> onnx.ModelProto:
-    """Return a graph with an 8-bit attention of which only the first token is read."""
+    """Return a graph that reads only the first token of the result of an 8-bit attention."""
     chance = np.random.default_rng(1)
     values = {
         "weight": chance.integers(-64, 64, (WIDTH, 3 * WIDTH)).astype(np.int8),
@@ -68,7 +68,7 @@ def test_an_attention_is_not_changed_if_every_token_is_read() -> None:
     assert "QAttention" in [node.op_type for node in model.graph.node]
 
 
-def test_an_attention_stays_whole_if_it_is_an_output_of_the_graph() -> None:
+def test_an_attention_is_not_changed_if_its_result_is_an_output_of_the_graph() -> None:
     model = attention()
     model.graph.output.append(
         helper.make_tensor_value_info("every", TensorProto.FLOAT, [1, "tokens", WIDTH])

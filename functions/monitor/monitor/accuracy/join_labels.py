@@ -1,8 +1,8 @@
-"""Joins labels to predictions by the prediction's id.
+"""Joins right labels to predictions by the prediction's id.
 
-Labels and predictions are documents in the daily indices of a stack, and are not changed. If the
-prediction of a label is found, label and prediction are written as one joined record
-(joined_record.py) into the monitor's own index.
+Somebody reports a right label as feedback, or in a CSV file. If its prediction is found in the
+daily indices of a stack, label and prediction are written as one joined record (joined_record.py)
+into the monitor's own index. The daily indices are not changed.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Outcomes:
 def judgement_of(fields: Mapping[str, Any], timestamp: int) -> Judgement | None:
     """Return the judgement in the fields of a log line or a CSV row, or None if they are malformed.
 
-    `fields` has `prediction_id`, and the names of events/feedback.schema.json. An unknown `source`
-    becomes empty, because the label can still be used. `timestamp` is in milliseconds since 1970.
+    The keys of `fields` are the names in events/feedback.schema.json. An unknown `source` becomes
+    empty, because the label can still be used. `timestamp` is in milliseconds since 1970.
     """
     found, label = _text(fields.get("prediction_id")), _text(fields.get("label"))
     identifier = _text(fields.get("identifier"))
@@ -204,9 +204,9 @@ def matched(one: Given, prediction: Mapping[str, Any] | None, stack: str) -> Joi
 def _has_label(prediction: Mapping[str, Any], label: str) -> bool:
     """Return false if the prediction shows that its model does not have this label.
 
-    A record of this project's function has the probability of every label. With `LogText=false` and
-    `LogSignals=false`, it has no probabilities. A record of another function may list only some of
-    the labels.
+    Only a record of this project's function can show this, because it has the probability of every
+    label. (It has none if `LogText` and `LogSignals` are both false.) For any other record, the
+    result is true, because such a record does not always list all labels.
     """
     shares = prediction["prediction"].get("probability")
     if "record_version" not in prediction or not isinstance(shares, dict):
