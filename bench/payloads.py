@@ -32,7 +32,7 @@ FLOOR: Final = "floor"
 SIGNED: Final = "signed handler"
 CONSOLE: Final = "the console's function"
 TARGETS: Final = {1: Target("≤", 1.85), 20: Target("≤", 1.95), 10_000: Target("≤", 1.15)}
-LOG_BYTES: Final = 750  # the most bytes that an invocation should log
+LOG_BYTES: Final = 750  # the largest number of bytes that an invocation should log
 
 Start = Callable[[str, int], Callable[[], None]]
 ROUNDS: Final = {1: 25, 5: 25, 20: 25, 100: 25}

@@ -32,7 +32,7 @@ PATTERN: Final = "prediction"  # the filter pattern of docs/from-the-console.md
 # The shipper trusts records from the subscription filter with this name (events/envelope.json).
 RECORDS: Final = "prediction-monitor-records"
 BATCH_EVENTS: Final = 2_000  # takes about a second, so that the shown progress moves
-BATCH_BYTES: Final = 4_000_000  # the most bytes of lines in one payload
+BATCH_BYTES: Final = 4_000_000  # the largest number of bytes of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
 FIELD: Final = re.compile(r"([@\w.*]+):")  # a field in a Lucene query

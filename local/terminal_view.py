@@ -25,7 +25,7 @@ PALETTE: Final = ("green", "red", "yellow", "magenta", "cyan", "blue")
 NARROW: Final = 18  # the greatest width of the columns label and flags, in characters
 LEAST: Final = 7  # the least width of the text column, in characters
 PAUSE_SECONDS: Final = 5  # between two progress lines about one step
-MUCH: Final = 1000  # the most characters of a field that are shown
+MUCH: Final = 1000  # the largest number of characters of a field that are shown
 
 Document = dict[str, Any]
 _given: dict[str, str] = {}

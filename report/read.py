@@ -50,7 +50,7 @@ TWENTIETHS: Final = 20  # the number of bins of the score, from 0 to 1
 # has only scores of exactly 1.
 OFFSET: Final = -5e-8
 _ENDED: Final = ({"exists": {"field": "monitor.start"}}, {"exists": {"field": "monitor.end"}})
-MUCH: Final = 1000  # the most characters of a text that are kept
+MUCH: Final = 1000  # the largest number of characters of a text that are kept
 # Verdicts and results of the canary are read for at least this time, even if the span is shorter.
 JUDGED: Final = timedelta(days=1)
 

@@ -21,7 +21,7 @@ DAY_SECONDS: Final = 86_400
 KB: Final = 1_024  # Kinesis bills each record as a multiple of this
 # The following numbers are those of template.yaml (tests/unit/scale/test_scale.py).
 SHIPPER_SECONDS: Final = 120  # the time limit of an invocation
-BATCH_RECORDS: Final = 500  # the most records of the stream in one invocation
+BATCH_RECORDS: Final = 500  # the largest number of records of the stream in one invocation
 WINDOW_SECONDS: Final = 1  # records of a shard are collected for this time before an invocation
 NODES: Final = (1, 2, 4, 6)  # the numbers of nodes that a domain can have
 LARGEST_GIB: Final = 3_072  # the largest disk of a node

@@ -12,7 +12,7 @@ from inference.request import body_of
 MOST: Final = 100  # labels in one request
 PREDICTION_ID: Final = re.compile(r"[0-9a-f]{32}")
 SOURCES: Final = ("human", "model", "code", "audit")
-# The optional text fields, and the most characters of each.
+# The optional text fields, and the largest number of characters of each.
 TEXTS: Final = {"explanation": 1000, "identifier": 128}
 
 Feedback = dict[str, str]  # the fields of events/feedback.schema.json that the request has

@@ -13,7 +13,7 @@ from typing import Any, Final
 from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
-PAGE: Final = 500  # the most documents that a saved search shows
+PAGE: Final = 500  # the largest number of documents that a saved search shows
 # Each pair is a bound and the length of a bar. With BARS bars, the length would be the time shown
 # divided by BARS. Kibana takes the first pair with a bound above this length.
 INTERVALS: Final = (

@@ -23,7 +23,7 @@ from monitor.summaries.summary import Stream
 from monitor.summaries.windows import DAY, moment
 
 LONGEST: Final = 31 * DAY  # the longest silence, in seconds
-LAST: Final = 10  # the most decisions that `show` prints for a stream
+LAST: Final = 10  # the largest number of decisions that `show` prints for a stream
 
 
 def mute_command(context: Context) -> int:

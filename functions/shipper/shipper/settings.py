@@ -13,7 +13,7 @@ from shipper.redact import Action, Redaction
 from shipper.redaction_patterns import PATTERNS
 
 MEBIBYTE = 1024 * 1024
-DIGITS = 18  # the most digits of a size; a longer one may not fit into 64 bits
+DIGITS = 18  # the largest number of digits of a size; a longer one may not fit into 64 bits
 
 
 @dataclass(frozen=True, slots=True)

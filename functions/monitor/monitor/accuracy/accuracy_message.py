@@ -39,7 +39,7 @@ from monitor.summaries.summary import Stream
 from monitor.summaries.windows import HOUR, moment
 
 SIGNAL: Final = "accuracy"
-ERRORS: Final = 3  # the most kinds of wrong answers that a message names
+ERRORS: Final = 3  # the largest number of kinds of wrong answers that a message names
 OTHERS: Final = 3  # the most other versions that a message names
 SUBJECTS: Final = {Change.INACCURATE: "Accuracy too low", Change.ACCURATE: "Accuracy is back"}
 NEEDED: Final = {"canary": "the canary's result", "deployment": "the last deployment"}

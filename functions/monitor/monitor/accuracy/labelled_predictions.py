@@ -18,8 +18,8 @@ from monitor.summaries.windows import DAY
 
 DAYS: Final = 30  # labels are counted if their predictions are of the last 30 days
 SPAN: Final = DAYS * DAY
-VERSIONS: Final = 20  # the most versions in an answer
-LABELS: Final = 20  # the most labels in a table of confusion
+VERSIONS: Final = 20  # the largest number of versions in an answer
+LABELS: Final = 20  # the largest number of labels in a table of confusion
 BIN: Final = 0.05  # width of a bin of the score
 
 

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
-HASHES: Final = 500  # the most hashes of frequent texts that a baseline keeps
+HASHES: Final = 500  # the largest number of hashes of frequent texts that a baseline keeps
 LEAST: Final = 3  # the fewest windows that a baseline may have
 DOMINANT: Final = 0.5  # a writing system (script) is usual if at least this share of rows has it
 

@@ -26,7 +26,7 @@ from monitor.summaries.windows import DAY, HOUR
 Search = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 SCRIPT: Final = {"script": "input.script"}
-VALUES: Final = 10  # the most values of an attribute in an answer
+VALUES: Final = 10  # the largest number of values of an attribute in an answer
 # A part explains the change if its share of the change exceeds its share of the predictions by at
 # least this number.
 MORE: Final = 0.2

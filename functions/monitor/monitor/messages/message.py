@@ -28,7 +28,7 @@ MOST: Final = 0.5  # a source with at least this share of the change explains th
 NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
 EARLIER: Final = HOUR  # a deployment may be the cause if it was at most this long before the change
 BUSY: Final = 2.0  # the message has a hint if there is at least twice the usual traffic
-DIGEST: Final = 5  # the most lines of numbers in a digest
+DIGEST: Final = 5  # the largest number of lines of numbers in a digest
 # Components that do not depend on the model: if they move, the texts themselves changed.
 INPUT: Final = (
     "input.words", "input.non_letter_share", "strange input.non_letter_share", "mostly_non_letter",

@@ -12,8 +12,8 @@ from typing import Any, Final
 from monitor.summaries.bins import SCALES, Scale
 from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, TOP, Stream
 
-STREAMS: Final = 500  # the most streams in an answer
-LABELS: Final = 50  # the most labels in an answer
+STREAMS: Final = 500  # the largest number of streams in an answer
+LABELS: Final = 50  # the largest number of labels in an answer
 VALUES: Final = 50  # the most flags, and the most scripts, in an answer
 # The most pairs of slot and version in an answer. A pair has at most about 1,900 buckets
 # (`buckets`), and OpenSearch refuses an answer with more than 65,535 buckets.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 FORMAT: Final = 1
 SLOT: Final = 900  # seconds
-TOP: Final = 20  # the most hashes of texts in the summary of a slot
+TOP: Final = 20  # the largest number of hashes of texts in the summary of a slot
 
 SIGNATURE: Final = tuple(f"input.sig.s{at}" for at in range(8))
 PROBABILITY: Final = "prediction.probability"
