@@ -24,9 +24,8 @@ from monitor import logging_variables
 from monitor.messages.deliver import Delivery, Destinations, Line, deliver
 from monitor.messages.send_once import Claims
 
-LARGEST: Final = (
-    64 * 1024 * 1024
-)  # the largest number of bytes of an unpacked payload; the rest is cut off
+# The size limit of an unpacked payload, in bytes. The rest is cut off.
+LARGEST: Final = 64 * 1024 * 1024
 CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
 NEEDED: Final = ("TOPIC_ARN", "CLAIMS_BUCKET", "STACK")
 

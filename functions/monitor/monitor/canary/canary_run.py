@@ -15,9 +15,7 @@ from monitor.canary.ask_function import Ask, NoAnswer
 from monitor.canary.golden_sentences import GoldenUnreadable, Model, Sentence
 from monitor.canary.judge_answers import LONGEST, Figures, Unfit, compare, differences, faults
 
-AT_ONCE: Final = (
-    64  # the largest number of sentences that the inference function accepts in a request
-)
+AT_ONCE: Final = 64  # the limit of the inference function for the sentences of a request
 MOST: Final = 20  # the largest number of faults that a log line lists
 
 
