@@ -39,7 +39,8 @@ SIZES: Final = (5, 12, 30, 128)  # tokens, including the marks of start and end
 BATCH: Final = 32
 TARGET_SIZE: Final = 12
 
-# Takes the title and the number of steps of a measurement. The returned function counts one step.
+# A function that gets the title and the number of steps of a measurement. Each call of the function
+# that it returns counts one step.
 Start = Callable[[str, int], Callable[[], None]]
 
 
@@ -76,7 +77,7 @@ class Predictor(NamedTuple):
 def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
     """Measure the inference function on one thread.
 
-    The rows are:
+    With `rival`, the transformers pipeline is measured too. The rows are:
 
     - the time to load the model
     - the time to predict one text, for several lengths
@@ -291,7 +292,7 @@ def _ours() -> tuple[list[str], dict[str, str]]:
 
 
 def _pipeline(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command and the environment variables of the rival's process.
+    """Return the command and the environment variables of the pipeline's process.
 
     The process runs in the training environment, with the weights of the package's model file.
     """
@@ -337,7 +338,7 @@ def _row(
     *,
     pairs: bool = True,
 ) -> Row:
-    """Return the row of a figure that was measured for each contender.
+    """Return the row of one figure, with a comparison if the pipeline was measured too.
 
     With `pairs`, the ratio is the median of the ratios of all rounds. Otherwise it is the ratio of
     the two figures.

@@ -46,10 +46,10 @@ Say = Callable[[str], None]
 class Wish:
     """The options of a model folder.
 
-    `name` is the model's name. `golden` are the golden sentences (by default, chosen from the
-    sample). `trained_on` are texts for the table of surprisal (by default, texts of the sample).
-    With `large`, a folder that does not fit into a zip package is written too. `about` has further
-    fields of the card.
+    `name` is the model's name. `golden` are the golden sentences: test sentences with known answers
+    (by default, chosen from the sample). `trained_on` are texts for the table of surprisal (by
+    default, texts of the sample). With `large`, a folder that does not fit into a zip package is
+    written too. `about` has further fields of the card.
     """
 
     name: str
@@ -124,11 +124,11 @@ def assemble(
 
 
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
-    """Return the usual scripts of the sample, and the limits from which on a text is unusual.
+    """Return the usual scripts of the sample, and two limits. A text that reaches one is unusual.
 
-    A script is usual if at least 1 % of the texts have it. There are two limits: for the share of
-    unknown word pieces, and for the share of non-letters. Each limit is at least .5, and so high
-    that at most 1 % of the texts reach it.
+    A script is usual if at least 1 % of the texts have it. The limits are for the share of unknown
+    word pieces, and for the share of non-letters. Each limit is between .5 and 1. At most 1 % of
+    the texts reach a limit below 1.
     """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:
@@ -158,7 +158,10 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 
 
 def _rare(shares: list[float]) -> float:
-    """Return the lowest of .5, .55, ..., 1 that at most 1 % of the shares reach, otherwise 1."""
+    """Return the lowest of .5, .55, ..., 1 that at most 1 % of the shares reach.
+
+    If there is none, return 1.
+    """
     steps = [step / 20 for step in range(10, 21)]
     return next(
         (step for step in steps if sum(share >= step for share in shares) <= RARE * len(shares)),
@@ -206,7 +209,7 @@ def _narrowest(
     """Return the fastest graph that is close to the checkpoint, and figures of the comparison.
 
     A graph is close if at least 98 % of its labels are those of the checkpoint.
-    `optimise_graph.WIDTHS` begins with the fastest form, so the first close graph is returned.
+    `optimise_graph.WIDTHS` begins with the fastest graph, so the first close graph is returned.
     """
     flips = 0
     for name, make in optimise_graph.WIDTHS.items():
@@ -284,7 +287,7 @@ def _check_batches(folder: Path, ids: list[list[int]]) -> None:
             for name, one, other in zip(OUTPUTS, together, alone, strict=True):
                 if one[at].tobytes() != other[0].tobytes():
                     raise UserError(
-                        f"in a batch of {size} a sentence has another {name} than alone: "
+                        f"the output {name} of a sentence changes in a batch of {size}: "
                         "the exported graph mixes sentences."
                     )
 

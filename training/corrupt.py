@@ -80,9 +80,10 @@ def inflect(words: Words, chance: random.Random) -> Words | None:
 
 
 def exchanging_verbs(treebank: list[list[Token]]) -> Corruption:
-    """Return a corruption that replaces a verb by a random verb of the same form in the treebank.
+    """Return a corruption that replaces a verb by a random verb of the treebank.
 
-    The form is tense and number. The new verb need not fit the meaning or the objects.
+    Both verbs have the same grammatical features, such as tense and number. The new verb need not
+    fit the meaning or the objects.
     """
     seen = Counter(
         (token.form.lower(), token.upos, token.features)

@@ -46,7 +46,7 @@ PROBE = {
 
 
 def main(events: Path = EVENTS) -> None:
-    """Write three payloads, and a batch of a stream that has all three.
+    """Write three payloads, and a batch of a stream with the same payloads as records.
 
     The payloads are the two records, lines of every kind, and a control message.
     """

@@ -109,7 +109,7 @@ def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def installer_packages(replay_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the runtime's packages with boto3 and all that boto3 imports, for the installer."""
-    folder = tmp_path_factory.mktemp("runtime-with-boto3-alone")
+    folder = tmp_path_factory.mktemp("runtime-with-boto3-and-its-imports")
     for found in (
         *replay_packages.iterdir(),
         *(find_package(name) for name in ("dateutil", "jmespath")),

@@ -152,7 +152,7 @@ def test_a_field_map_turns_lines_into_predictions_and_a_wrong_map_is_refused(
         shipped(running, "own", path, names="label=class")
 
 
-def test_a_file_without_matching_lines_is_an_error_until_the_guides_field_map_is_given(
+def test_a_file_without_matching_lines_is_an_error_until_a_field_map_is_given(
     running: Stack,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -196,7 +196,7 @@ def test_the_command_reports_the_progress_of_thousands_of_lines(
     ]
 
 
-def test_lines_of_a_month_go_to_thirty_indices_and_each_line_is_there_only_once(
+def test_each_line_of_a_month_is_once_in_the_index_of_its_day(
     running: Stack, tmp_path: Path
 ) -> None:
     first, path = datetime(2025, 9, 1, tzinfo=UTC), tmp_path / "month.log"
@@ -216,7 +216,7 @@ def test_lines_of_a_month_go_to_thirty_indices_and_each_line_is_there_only_once(
         assert {bucket["key"]: bucket["doc_count"] for bucket in found} == wanted
 
 
-def test_fields_of_the_tutorial_have_the_same_values_and_types_as_with_the_consoles_function(
+def test_values_and_types_of_fields_equal_those_from_the_function_of_the_console(
     running: Stack, tmp_path: Path
 ) -> None:
     url, path = running.opensearch_url, tmp_path / "lines.log"
@@ -254,7 +254,7 @@ def test_fields_of_the_tutorial_have_the_same_values_and_types_as_with_the_conso
     assert types[0].keys() == {*NAMES, "prediction", "text.keyword", "prediction.label.keyword"}
 
 
-def test_documents_of_the_consoles_function_are_in_the_panels_too(running: Stack) -> None:
+def test_documents_from_the_function_of_the_console_are_in_the_panels_too(running: Stack) -> None:
     noon = datetime(2002, 5, 1, 12, tzinfo=UTC)
     line = json.dumps({"text": "x", "prediction": {"label": "a", "score": 0.5}})
     console(

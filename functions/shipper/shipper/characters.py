@@ -34,7 +34,7 @@ def characters(text: str, key: bytes) -> dict[str, Any]:
     """
     visible = 0
     scripts: dict[str, int] = {}
-    # The properties depend on the character alone, so each different character is examined once.
+    # Equal characters have the same script, so each different character is examined once.
     for character, count in Counter(text).items():
         if not character.isspace():
             visible += count

@@ -132,7 +132,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             reports,
             ["abxcd", "xcd", "xcd"],
             ["xcd"],
-            id="without a split at the first record, the rest of the batch is given up too",
+            id="without splits_at_first the records after a bad record are given up too",
         ),
         pytest.param(
             "abxc",
@@ -187,7 +187,7 @@ def test_every_record_is_delivered_or_given_up(
 
 
 def test_records_that_were_given_up_are_written_as_one_object() -> None:
-    """The object has the form in AWS's page on failed batches, with the whole event as a text."""
+    """The object has the fields that AWS documents. `payload` is the whole event as a string."""
     found = deliver("abx", REST, reports)
     (key,), (content,) = found.keys, found.kept
     assert key.startswith(f"aws/lambda/{UUID}/shardId-000000000000/20")
@@ -219,7 +219,7 @@ def test_records_that_are_too_old_are_given_up_without_an_invocation() -> None:
     assert mapping.iterator_age() == mapping.waiting() == 0
 
 
-def test_if_retries_and_age_have_no_limit_records_wait_for_the_end_of_an_outage() -> None:
+def test_records_wait_until_an_outage_ends_if_retries_and_age_have_no_limit() -> None:
     tries = iter(range(1000))
     away: Answer = lambda _: 0 if next(tries) < 50 else None  # noqa: E731
     kept: list[str] = []

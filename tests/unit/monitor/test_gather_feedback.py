@@ -100,8 +100,8 @@ def test_many_unknown_ids_do_not_delay_other_ids(
     monkeypatch.setattr(gathering, "PAGE", 5)
     monkeypatch.setattr(gathering, "MOST", 10)
     server = Server()
-    # Together, these slots have more lines than one run reads. Each slot has fewer lines than
-    # the slot of `right`.
+    # Together, these slots have more lines than one run reads. Each of them has fewer lines than
+    # the slot of `right`, and a run begins with the slots that have the fewest unread lines.
     for at in range(6):
         server.lines[THEN + at * SLOT] = [f"false-{at}-{number}" for number in range(4)]
     right = {f"right-{number}" for number in range(5)}

@@ -1,4 +1,7 @@
-"""Tests the joined record against its schema, events/joined.schema.json, and against a sample."""
+"""Tests the joined record (a label joined to its prediction) against its schema and a sample.
+
+The schema is events/joined.schema.json, and the sample is events/joined.json.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def test_fields_without_a_value_are_left_out() -> None:
         ({"prediction_id": "another"}, False),
     ],
 )
-def test_the_id_depends_on_the_prediction_and_the_identifier_alone(
+def test_the_id_depends_only_on_the_prediction_and_the_identifier(
     change: dict[str, Any], same: bool
 ) -> None:
     sample = Joined.read(SAMPLE)

@@ -24,7 +24,8 @@ from training.graph import whole
 from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bits, fit, surprisal
 
 MODEL = TESTED
-WIDTH, VOCABULARY, ODD = 16, 60, 50  # ids of at least ODD have embeddings far from all others
+WIDTH, VOCABULARY = 16, 60
+ODD = 50  # the first odd id: the embeddings of odd ids are far from all others
 SENTENCES = [
     "Rain",
     "The boy is sitting on a bench.",
@@ -145,7 +146,7 @@ def padded(rows: list[list[int]], filler: int = 0) -> tuple[NDArray[np.int64], N
     return np.array(ids), np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
 
 
-def assert_rows_have_the_outputs_that_they_have_alone(
+def assert_outputs_do_not_depend_on_the_batch(
     run: Run, rows: list[list[int]], filler: int = 0
 ) -> None:
     together = run(*padded(rows, filler))
@@ -176,10 +177,10 @@ ROWS = st.lists(
 
 @settings(max_examples=100)
 @given(rows=ROWS, filler=st.integers(0, VOCABULARY - 1))
-def test_a_row_of_a_padded_batch_has_the_outputs_that_it_has_alone(
+def test_padding_and_other_rows_do_not_change_the_outputs_of_a_row(
     run: Run, rows: list[list[int]], filler: int
 ) -> None:
-    assert_rows_have_the_outputs_that_they_have_alone(run, rows, filler)
+    assert_outputs_do_not_depend_on_the_batch(run, rows, filler)
 
 
 def test_outputs_have_one_row_for_each_sentence(run: Run) -> None:
@@ -203,7 +204,7 @@ def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     rows = sentences(200, odd=True, seed=5)
     pooled = np.array([toy.pooled(row) for row in rows])
     exact = (pooled.astype(np.float64) - toy.signature.centre) @ toy.signature.projection
-    # only values far from .5, whose rounding does not depend on the last digit
+    # only values with a fraction far from .5: their rounding does not depend on the last digit
     clear = np.abs(exact - np.floor(exact) - 0.5) > 0.01
     expected = toy.signature.of(pooled)
     found = run(*padded(rows))["signature"]
@@ -214,7 +215,7 @@ def test_signature_is_the_one_that_numpy_computes(toy: Toy, run: Run) -> None:
     assert len(np.unique(found)) > 100
 
 
-@pytest.mark.parametrize("odd", [False, True], ids=["like the reference", "unlike it"])
+@pytest.mark.parametrize("odd", [False, True], ids=["like the reference", "unlike the reference"])
 @pytest.mark.parametrize("correlated", [False, True], ids=["uncorrelated", "correlated"])
 def test_novelty_is_the_logarithm_of_the_distance_from_the_reference(
     toy: Toy,
@@ -282,7 +283,7 @@ ORDERS = [
 def test_the_model_gives_a_sentence_the_same_outputs_in_a_batch_and_alone(
     classifier: Classifier, encoded: list[list[int]], order: tuple[int, ...]
 ) -> None:
-    assert_rows_have_the_outputs_that_they_have_alone(
+    assert_outputs_do_not_depend_on_the_batch(
         runner(classifier._session), [encoded[at] for at in order]
     )
 

@@ -1,4 +1,7 @@
-"""Tests that samples are read in every format, or refused with a message."""
+"""Tests that samples are read in every format, or refused with a message.
+
+A sample is divided into the parts `fit` and `rest`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def test_every_format_gives_the_same_texts_in_two_parts(tmp_path: Path, name: st
     assert read(tmp_path / name, LABELS) == sample
 
 
-def test_labels_may_be_numbers_and_columns_have_any_name(tmp_path: Path) -> None:
+def test_labels_can_be_numbers_and_columns_can_have_any_name(tmp_path: Path) -> None:
     path = tmp_path / "sample.csv"
     path.write_text(
         "what,kind\n" + "".join(f"text {at},{at % 2}\n" for at in range(300)), encoding="utf-8"

@@ -1,6 +1,7 @@
 """The summary of a stream's predictions in a slot of 15 minutes.
 
-A summary contains no text. Its numbers can be added, so that summaries can be joined to windows.
+A stream is a set of predictions that are judged together. A summary contains no text. Its numbers
+can be added, so successive summaries can be joined to a window that is long enough to be judged.
 """
 
 from __future__ import annotations
@@ -130,8 +131,8 @@ def total(summaries: Iterable[Summary]) -> Summary:
 def to_document(summary: Summary) -> dict[str, Any]:
     """Return the summary as a JSON object.
 
-    Fields that are searched are at the root. All other fields are in `numbers`. The index stores
-    this field, but does not index it.
+    Fields that are searched are at the root. The numbers that are only read are in `numbers`.
+    OpenSearch stores this field, but cannot search it.
     """
     return {
         "format": FORMAT,
