@@ -1,5 +1,5 @@
 "use strict";
-// Fetches this page again every five seconds, and replaces the old content by the new content.
+// Fetches this page again every five seconds, and replaces the old content with the new content.
 const SECONDS = 5;
 
 async function refresh() {

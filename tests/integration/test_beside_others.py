@@ -319,7 +319,7 @@ def balanced(plain: str) -> Iterator[str]:
     put(dict.fromkeys(AWARE))
 
 
-def test_a_domain_with_standby_accepts_the_template_and_the_next_days_index(
+def test_a_domain_with_standby_accepts_the_template_and_the_index_of_the_next_day(
     balanced: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     former = FORMER["templates"]["prediction-monitor"]
@@ -333,7 +333,7 @@ def test_a_domain_with_standby_accepts_the_template_and_the_next_days_index(
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out
     for name in ("/cwl-*", TEMPLATE):
         requests.delete(balanced + name, timeout=60).raise_for_status()
-    # imitates an account that may not read the settings
+    # imitates an account without the permission to read the settings
     monkeypatch.setattr("installer.index_template.SETTINGS", "/nothing/served")
     assert main(["install", "--opensearch", balanced]) == 0
     assert main(["status", "--opensearch", balanced]) == 0, capsys.readouterr().out

@@ -1,6 +1,6 @@
 """Chooses the model folder for the tests of inference, contracts, panels and views.
 
-It is the shipped model, or the folder in TESTED_MODEL.
+The tests use the shipped model, unless `TESTED_MODEL` names another folder.
 """
 
 from __future__ import annotations

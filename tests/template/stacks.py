@@ -5,7 +5,7 @@ A shape is a set of parameters with a name. The name begins with one of these wo
 - *existing*: the stack uses an existing domain.
 - *installed*: the stack also installs the dashboards in the existing domain.
 - *own function*: the stack uses an existing domain, and the user's own function in place of ours.
-- *own* (all other names with this word): the stack has its own domain.
+- *own*, without *function*: the stack has its own domain.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ WITH_INFERENCE: Final = tuple(
 )
 WITH_LOG_GROUPS: Final = ("existing, opened", "own function")
 OWN: Final = ("own", "own in a VPC")
-# Shapes for tests of an account's rules. Only the last shape has a permissions boundary, a path and
-# a key.
+# Shapes for tests of the parameters `PermissionsBoundaryArn`, `RolePath` and `KmsKeyArn`. Only the
+# last shape has these parameters.
 UNDER_RULES: Final = (
     "existing",
     "existing, opened",
@@ -136,7 +136,10 @@ class Stack(NamedTuple):
 
     @property
     def monitors(self) -> bool:
-        """Return whether the stack has the monitor. `auto` means: if it installs the dashboards."""
+        """Return whether the stack has the monitor.
+
+        With `auto`, a stack that installs the dashboards has the monitor.
+        """
         said = self.given.get("Monitor", "auto")
         return said == "true" or (
             said == "auto" and bool({"CreateDomain", "InstallKibana"} & set(self.given))

@@ -304,14 +304,14 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
         action="append",
         type=value(role_arn),
         metavar="ARN",
-        help="IAM role to allow to write documents; repeat the option for more roles",
+        help="IAM role that gets permission to write documents; repeat the option for more roles",
     )
     add(
         "--monitor-role",
         action="append",
         type=value(role_arn),
         metavar="ARN",
-        help="IAM role to allow to search documents; repeat the option for more roles",
+        help="IAM role that gets permission to search documents; repeat the option for more roles",
     )
 
 
@@ -337,7 +337,7 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         "--stack",
         type=value(stack_name),
         metavar="NAME",
-        help="if several stacks share the domain: the stack that has the roles and saved objects",
+        help="the stack that owns the roles and saved objects (if several stacks share the domain)",
     )
     add(
         "--log-group",

@@ -37,7 +37,7 @@ from installer.saved_objects import PRODUCT, saved_objects
 from installer.server import UserError, anonymous
 from installer.settings import Settings
 
-# The physical id in earlier versions of the installer, with which a domain could have one stack.
+# The physical id in earlier versions of the installer. They supported only one stack per domain.
 FORMER: Final = NAME
 # The physical id after a failed creation. CloudFormation then sends a deletion of this id. Such a
 # deletion removes nothing, because everything in the domain may be older than the creation.
@@ -45,7 +45,7 @@ NOTHING: Final = f"{NAME}-failed"
 ANSWER_SECONDS: Final = 16.0  # the time that is reserved for sending the answer
 WAIT_SECONDS: Final = 60.0  # time to wait for a domain that is starting
 TRIES: Final = 3
-REASON_BYTES: Final = 1000  # a whole answer may have 4096 bytes
+REASON_BYTES: Final = 1000  # CloudFormation accepts answers of at most 4096 bytes
 LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 # Statuses of a stack that is being deleted, or whose creation is being undone.
 GOING: Final = {"DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}
@@ -152,8 +152,8 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     """Remove the stack's saved objects. Raises `UserError`.
 
     If the stack itself is deleted, its roles and their mapping are removed too. Index template and
-    retention policy stay, because the indices need both. They have no owner until another stack
-    installs.
+    retention policy stay, because the indices need both. No stack owns them until
+    another stack runs its installer.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(

@@ -14,8 +14,8 @@ from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # the largest number of documents that a saved search shows
-# Each pair is a bound and the length of a bar. With BARS bars, the length would be the time shown
-# divided by BARS. Kibana takes the first pair with a bound above this length.
+# Each pair is a bound and the length of a bar. Kibana divides the time shown by `BARS`, and takes
+# the first pair with a bound above the quotient.
 INTERVALS: Final = (
     (timedelta(seconds=5), timedelta(seconds=1)),
     (timedelta(seconds=7.5), timedelta(seconds=5)),

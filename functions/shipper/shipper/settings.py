@@ -13,7 +13,7 @@ from shipper.redact import Action, Redaction
 from shipper.redaction_patterns import PATTERNS
 
 MEBIBYTE = 1024 * 1024
-DIGITS = 18  # the largest number of digits of a size; a longer one may not fit into 64 bits
+DIGITS = 18  # the largest number of digits of a size; every such number fits into 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     commas.
 
     - `OPENSEARCH_URL`: an http(s) address.
-    - `MAX_PAYLOAD_BYTES`: the most bytes to which a payload may inflate; 128 MiB by default.
+    - `MAX_PAYLOAD_BYTES`: the size limit of an inflated payload; 128 MiB by default.
     - `EXCLUDE`: a list of the kinds of line that are not shipped: `platform`, `metrics`, `object`,
       `text`.
     - `REDACT_FIELDS`: a list of `name=drop` or `name=hash`, where `name` is a field's name or the

@@ -84,8 +84,8 @@ class Domain:
     tenants: dict[str, bool] | None = None
     login: tuple[str, str] | None = None
     newest: dict[str, str] = field(default_factory=lambda: dict(NEWEST))
-    # Answers that replace the usual answers, by the beginning of a request's path. None stands for
-    # the usual answer.
+    # Each key is the beginning of a path. A request whose path begins with the key gets the key's
+    # next reply in place of the usual answer. None stands for the usual answer.
     answers: dict[str, deque[Reply | None]] = field(default_factory=dict)
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)

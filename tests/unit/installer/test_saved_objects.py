@@ -188,7 +188,7 @@ def test_the_text_of_a_changed_file_is_read_and_imported(tmp_path: Path) -> None
 
 
 @asking("search", "visualization")
-def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) -> None:
+def test_every_field_that_a_panel_uses_is_in_the_index_template(one: SavedObject) -> None:
     names = list(used(one))
     assert names
     assert not [name for name in names if name not in FIELDS]
@@ -206,7 +206,7 @@ def test_every_field_that_is_named_is_in_the_index_template(one: SavedObject) ->
 
 
 @asking("search", "visualization")
-def test_panels_count_live_traffic_and_panels_of_shipping_name_an_exception(
+def test_panels_count_live_traffic_and_panels_of_shipping_mention_other_documents(
     one: SavedObject,
 ) -> None:
     assert source(one)["query"]["language"] == "lucene"
@@ -318,7 +318,7 @@ REFRESH = {"predictions": 17, "drift": 15, "pipeline": 8}
 
 @each("dashboard")
 def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject) -> None:
-    """No panel may use a feature of Kibana that needs a second search.
+    """A panel must not use a feature of Kibana that needs a second search.
 
     A histogram of numbers first searches for the least and the greatest value, without a filter by
     time. The bucket "Other" needs a search for its contents. Controls need a search for their
@@ -343,7 +343,7 @@ def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject
 
 def test_every_panel_but_one_is_on_exactly_one_dashboard() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    # This saved search is on no dashboard. A table on a dashboard shows each of its texts once.
+    # This saved search is on no dashboard, because a table on a dashboard shows its texts.
     alone = "prediction-monitor-strangest"
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
@@ -355,7 +355,7 @@ def test_panels_of_accuracy_say_that_the_model_must_be_calibrated() -> None:
         assert "if the model is calibrated" in one.attributes["description"], one.id
 
 
-def test_a_name_has_one_colour_on_every_panel_and_no_file_fixes_the_colour_of_a_label() -> None:
+def test_a_name_has_one_colour_on_every_panel_and_labels_have_no_fixed_colour() -> None:
     """Without fixed colours, Kibana colours the labels in the order of their names."""
     colours: dict[str, str] = {}
     for one in of("visualization"):
@@ -379,7 +379,7 @@ def test_a_name_has_one_colour_on_every_panel_and_no_file_fixes_the_colour_of_a_
     }
 
 
-def test_the_objects_of_the_consoles_tutorial_exist() -> None:
+def test_the_saved_objects_of_the_tutorial_exist() -> None:
     table, bars = (
         OBJECTS["prediction-monitor-datatable"],
         OBJECTS["prediction-monitor-label-counts"],
@@ -396,7 +396,7 @@ def test_the_objects_of_the_consoles_tutorial_exist() -> None:
     assert pattern.attributes["fields"] == fields(index_template())
 
 
-def test_the_list_of_fields_has_the_templates_fields_and_the_metadata_fields() -> None:
+def test_the_list_of_fields_has_the_fields_of_the_template_and_the_metadata_fields() -> None:
     def leaves(properties: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
         for name, mapping in properties.items():
             if "type" in mapping:
@@ -511,7 +511,7 @@ def test_an_aggregation_that_is_switched_off_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("schema", ["metric", "segment"])
-def test_the_error_about_an_unknown_aggregation_names_it(schema: str) -> None:
+def test_the_error_names_the_unknown_aggregation(schema: str) -> None:
     with pytest.raises(ValueError, match=r"the (metric|bucket) geohash_grid is not supported"):
         request(
             changed(

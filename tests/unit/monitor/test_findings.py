@@ -32,7 +32,7 @@ SPAM = {"prediction.label": "spam"}
 
 
 class Stored:
-    """A store with these summaries."""
+    """Stands in for the store, and holds the given summaries."""
 
     def __init__(self, slots: Sequence[Summary]) -> None:
         self._slots = slots

@@ -28,6 +28,7 @@ from tests.unit.conftest import NOON, REJECTED, Answer, Bulk, Clock, Refusal, as
 
 Deliver = Callable[..., Outcome]
 Source = dict[str, Any]
+# the fields that the shipper adds to every document
 ENVELOPE = set(json.loads(made("1")[0].source)) - {"text", "filling"}
 NO_ROOM = Refusal(
     400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", None
@@ -299,7 +300,7 @@ def test_a_few_bad_lines_cause_few_requests(
 
 
 @pytest.mark.parametrize("share", [1, 20], ids=["one line", "all lines of a payload"])
-def test_a_field_error_with_text_is_left_out_if_the_index_refuses_it(
+def test_the_field_named_error_is_left_out_if_the_index_refuses_its_text(
     index: Index, deliver: Deliver, share: int
 ) -> None:
     index.judge = wrong("error")
@@ -402,7 +403,7 @@ def test_a_document_is_not_reduced_further_than_its_bare_form(
 ) -> None:
     """The index accepts a line with "strict" only in the bare form.
 
-    The first strict document reaches its bare form by two steps. The shipper then applies the same
+    The first strict document reaches its bare form in two steps. The shipper then applies the same
     two steps to the second strict document, which has already lost its fields. The first step gives
     its bare form, and the second step changes nothing.
     """

@@ -1,4 +1,4 @@
-"""Tests FIELD_MAP, which renames a user's own fields to the fields of a prediction."""
+"""Tests the setting `FIELD_MAP`, which renames a user's fields to the fields of a prediction."""
 
 from __future__ import annotations
 

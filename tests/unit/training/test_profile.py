@@ -98,19 +98,19 @@ def some_records(count: int) -> list[dict[str, Any]]:
             [0.25, 0.5, 0.0, 0.5],
             True,
             {"edges": [0.5], "counts": [1, 2], "exactly": {"0": 1, "1": 0}},
-            id="few",
+            id="few values",
         ),
         pytest.param(
             list(range(11)),
             False,
             {"edges": list(range(1, 10)), "counts": [1, 1, 1, 1, 1, 1, 1, 1, 1, 2]},
-            id="deciles of eleven",
+            id="deciles of eleven values",
         ),
         pytest.param(
             [3, 1, 2, 3, 3, 3, 3, 3, 3, 3, 9],
             False,
             {"edges": [2, 3], "counts": [1, 1, 9]},
-            id="most are equal",
+            id="mostly equal values",
         ),
     ],
 )
@@ -147,7 +147,7 @@ def test_bins_have_the_counts_of_a_range_aggregation(values: list[float], apart:
 
 
 @given(values=st.lists(st.floats(-100, 100, width=32), min_size=10, max_size=80, unique=True))
-def test_each_bin_of_different_values_has_about_a_tenth_of_them(values: list[float]) -> None:
+def test_each_bin_has_about_a_tenth_of_the_values_if_all_values_differ(values: list[float]) -> None:
     counts = binned(values, apart=False)["counts"]
     assert len(counts) == 10
     assert max(counts) <= len(values) / 10 + 2
@@ -255,8 +255,8 @@ def test_a_number_in_the_rows_is_rounded_as_in_the_index(value: float) -> None:
         pytest.param(
             {"b": 1, "a": [1.5, None]}, '{"a":[1.5,null],"b":1}', id="names in order, no spaces"
         ),
-        pytest.param({"a": {"d": 1, "c": 2}}, '{"a":{"c":2,"d":1}}', id="inside as well"),
-        pytest.param(["naïve"], '["naïve"]', id="letters as they are"),
+        pytest.param({"a": {"d": 1, "c": 2}}, '{"a":{"c":2,"d":1}}', id="nested names in order"),
+        pytest.param(["naïve"], '["naïve"]', id="letters without escapes"),
         pytest.param([0.1 + 0.2], "[0.30000000000000004]", id="every digit"),
     ],
 )
@@ -434,7 +434,7 @@ def test_golden_sentences_are_those_of_the_file() -> None:
 KINDS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "truncated": lambda one: one["tokens"] + 2 > CARD["max_tokens"],
     "near-empty": lambda one: one["tokens"] <= 1,
-    "punctuation alone": lambda one: not any(map(str.isalnum, one["text"])),
+    "only punctuation": lambda one: not any(map(str.isalnum, one["text"])),
     "non-latin": lambda one: (
         describe(one["text"], tokens=1, unknown=0, truncated=False, key=b"-", usual=USUAL)["script"]
         not in {*USUAL.scripts, "mixed"}

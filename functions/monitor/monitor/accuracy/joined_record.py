@@ -1,8 +1,8 @@
 """A joined record: one label joined to its prediction, in the form of events/joined.schema.json.
 
 Joined records are documents of the monitor's own index. The index has at most one joined record for
-each prediction and identifier, so a query on `kind: feedback` counts each label once. Aggregations
-may use the fields `feedback.correct` (boolean), `feedback.score`, `feedback.label`,
+each pair of prediction and identifier, so a query on `kind: feedback` counts each label once.
+Aggregations may use the fields `feedback.correct` (boolean), `feedback.score`, `feedback.label`,
 `feedback.predicted`, `feedback.source`, `model.version`, `log_group`, `model.name`, `stack` and
 `@timestamp` (the time of the prediction).
 """
@@ -43,7 +43,7 @@ class Joined:
 
     `prediction_timestamp` is in milliseconds since 1970. `version` is the version of the model. If
     the record names no model version, `version` is the version of the function, or empty. `score`
-    is the score of the predicted label, or None. If `calibrated` is false, scores are no
+    is the score of the predicted label, or None. If `calibrated` is false, scores are not
     probabilities.
     """
 
@@ -63,7 +63,7 @@ class Joined:
 
     @property
     def key(self) -> str:
-        """The id of the document, made from stack, prediction and identifier alone.
+        """The id of the document, made only from stack, prediction and identifier.
 
         A later label with the same prediction and identifier therefore replaces this document.
         """

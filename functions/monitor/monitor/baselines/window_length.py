@@ -60,9 +60,10 @@ def worth_a_window(rows: float, deff: float) -> bool:
 def plan(slots: Sequence[Summary]) -> Plan:
     """Plan the shortest windows with which a baseline of these slots is armed.
 
-    The slots are of one version. If no size of window arms the baseline, the windows may last up to
-    a day. The plan then has the size that would arm the baseline with more days, estimated with the
-    last `deff` that could be measured. Raises `ValueError` if the slots have no predictions.
+    `slots` are summaries of 15 minutes each, all of one version. If no size of window arms the
+    baseline, the windows may last up to a day. The plan then has the size that would arm the
+    baseline with more days, estimated with the last `deff` that could be measured. Raises
+    `ValueError` if the slots have no predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")

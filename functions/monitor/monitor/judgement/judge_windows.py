@@ -22,14 +22,14 @@ from monitor.summaries.windows import Windows
 Array = NDArray[np.float64]
 
 # "means" tests the means of several fields together. "strange" is the share of rows with an
-# extremely high value, "flags" the share with a flag or another script, and "duplicates" the share
-# of one repeated text. The other signals test the values of one field.
+# extremely high value, "flags" the share with a flag or an unusual script, and "duplicates" the
+# share of one repeated text. The other signals test the values of one field.
 SIGNALS: Final = (
     "means", "label", "prediction.score", "input.words", "input.non_letter_share",
     "strange", "flags", "duplicates",
 )  # fmt: skip
-# The smallest effect that counts, by signal. The effect of "means" is in standard deviations of
-# rows, and every other effect is a share of rows.
+# The smallest effect that counts, for each signal. The effect of "means" is in standard deviations
+# of rows, and every other effect is a share of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
@@ -49,8 +49,8 @@ class Fields(StrEnum):
     """The fields by which windows are compared with a baseline."""
 
     ALL = "all"
-    UNPROFILED = "unprofiled"  # all except OF_PROFILE: for windows with another profile
-    TEXT = "text"  # only TEXT: for windows of another model
+    UNPROFILED = "unprofiled"  # without `OF_PROFILE`, for windows with another profile
+    TEXT = "text"  # only `TEXT`, for windows of another model
 
     def has(self, name: str) -> bool:
         """Return whether `name` is compared.

@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     """The verdict on a stream's last window."""
 
     OK = "ok"
-    UNUSUAL = "unusual"  # this window is unusual, but not yet enough windows in a row
+    UNUSUAL = "unusual"  # the last window is unusual, but not all of the last `in_a_row` windows
     NOTICE = "notice"  # enough windows in a row are unusual: a person should look
     INSUFFICIENT = "insufficient"  # too few predictions for a window
     PROVISIONAL = "provisional"  # judged, but the baseline is too small to be relied on
