@@ -22,14 +22,14 @@ from monitor.summaries.windows import HOUR, moment
 
 LINES: Final = 15
 LONGEST: Final = 300  # characters of a line that is not a link
-SUBJECT: Final = 100  # the most ASCII characters of a subject that SNS accepts
+SUBJECT: Final = 100  # the largest number of ASCII characters that SNS accepts in a subject
 NAME: Final = 60  # a name from the records is cut to so many characters
 MOST: Final = 0.5  # a source with at least this share of the change explains the change
 NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
 EARLIER: Final = HOUR  # a deployment may be the cause if it was at most this long before the change
 BUSY: Final = 2.0  # the message has a hint if there is at least twice the usual traffic
 DIGEST: Final = 5  # the largest number of lines of numbers in a digest
-# Components that do not depend on the model: if they move, the texts themselves changed.
+# Numbers that do not depend on the model: if they move, the texts themselves changed.
 INPUT: Final = (
     "input.words", "input.non_letter_share", "strange input.non_letter_share", "mostly_non_letter",
     "another script", "duplicates",
@@ -119,7 +119,7 @@ class Action(StrEnum):
 class Moved:
     """A number that moved: its value in the window, its usual value, and its extreme value.
 
-    - `field` names the component, and `name` the number.
+    - `field` identifies the number, and `name` is its name in the message.
     - `rose` and `fell` say in words what a higher and a lower number mean.
     - `now` is the value in the window. `usual` is the usual value, or None if it is not known.
     - `extreme` is a value of a window in the last `days` days before the change: the highest value
@@ -239,16 +239,17 @@ class Facts:
     - `in_a_row` is the number of unusual windows in a row that give a notice.
     - `baseline` is the number of the baseline. `promised` is the number of days in which the stack
       has at most one false notice.
-    - `unread` has the reason for each fact that could not be read, by the name of its field.
-    - `hourly` and `score` are pairs of the present and the usual value.
-    - `towards` are golden sentences that the texts of the window resemble more than usual, and
-      `words` are typical words of the window.
+    - `unread` maps the name of a field that could not be read to the reason.
+    - `hourly` is the number of predictions an hour, and `score` is the mean score. Both are pairs
+      of the present and the usual value.
+    - `towards` are golden sentences (texts with known answers) that the texts of the window
+      resemble more than usual. `words` are typical words of the window.
     - `estimate` is the estimated accuracy of the window. `unlike` says that accuracy is not
       estimated because the window is unlike the model's profile.
     - `known` counts labels of predictions of the last thirty days.
     - `newer` and `older` are the versions in a comparison of two versions. `beside` says that they
       were compared in the same time. The usual values are then those of the older version.
-    - `arrived` is used in a message about a time without windows.
+    - `arrived` is given in a message about a time with too few predictions for a window.
     """
 
     stream: Stream
@@ -281,7 +282,7 @@ class Facts:
 
     @property
     def few(self) -> str:
-        """The number of predictions in a time without windows, as a part of a sentence."""
+        """The words for a number of predictions that is too small for a window."""
         if self.arrived is None:
             return "too few predictions"
         if not self.arrived.rows:
@@ -419,7 +420,10 @@ def _busy(facts: Facts) -> str:
 
 
 def _explains(source: Source) -> bool:
-    """Return whether a source has most of the change, but is neither a version nor all traffic."""
+    """Return whether a source explains the change.
+
+    The source must have most of the change, and be neither a version nor nearly all traffic.
+    """
     most = source.of_change is not None and source.of_change >= MOST
     version = source.attribute in {*VERSIONS, *VERSIONS.values()}
     return most and source.of_rows < NARROW and not version
@@ -468,7 +472,8 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
 def _evidence(facts: Facts, action: Action) -> Iterator[str]:
     """Yield the numbers that belong to the transition.
 
-    They are a digest's numbers, the traffic in a time without windows, or the numbers that moved.
+    They are a digest's numbers, the traffic if it was too low for a window, or the numbers that
+    moved.
     """
     if facts.transition.change is Change.DIGEST:
         yield from facts.digest[:DIGEST]
@@ -570,7 +575,7 @@ def _hurts(facts: Facts) -> Iterator[str]:
 
 def _result(canary: Canary) -> str:
     if not canary.compared:
-        return "the canary got no answer that it can compare"
+        return "the canary got no comparable answer"
     return "canary passed" if canary.passed else "canary FAILED"
 
 
