@@ -98,7 +98,7 @@ package: $(if $(BUCKET),build) ## put the packages into S3, and write a template
 	@test -n "$(BUCKET)" || { echo "make package BUCKET=name: a bucket of yours in the region of the stack" >&2; exit 2; }
 	@sam package --s3-bucket "$(BUCKET)" --s3-prefix "$(or $(PREFIX),prediction-monitor)" --no-progressbar --output-template-file "$(or $(OUT),packaged.yaml)"
 
-bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready)) ## measure the cost of shipping and predicting, compared with rivals [QUICK=1] [AGAINST=commit] [CONSOLE=function.js]
+bench: $(VENV)/.ready $(if $(AGAINST),,build $(if $(QUICK),,.venv-train/.ready)) ## measure the cost of shipping and predicting, compared with other programs [QUICK=1] [AGAINST=commit] [CONSOLE=function.js]
 	@python -m bench $(if $(QUICK),--quick) $(if $(AGAINST),--against "$(AGAINST)") $(if $(CONSOLE),--console "$(CONSOLE)")
 
 bench-monitor: $(VENV)/.ready ## measure the monitor's findings and false alarms: make bench-monitor DATA=folder [CACHE=folder] [QUICK=1] [DIAL=1] [ACCURACY=1]

@@ -1,8 +1,8 @@
-"""`make bench` measures the cost of shipping and predicting, for the project and its rivals.
+"""`make bench` measures the cost of shipping and predicting, for the project and for rivals.
 
-The cost of shipping is the processor time of the process that ships. A separate process on
-127.0.0.1, which stores nothing, replaces OpenSearch. A missed target does not fail the run, because
-the machine may be slow or busy.
+A rival is a program with which the project is compared. The cost of shipping is the processor time
+of the process that ships. OpenSearch is replaced by a separate process on 127.0.0.1 that stores
+nothing. A missed target does not fail the run, because the machine may be slow or busy.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def destination(asked: Path | None, *, quick: bool) -> Path | None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures the cost of shipping and predicting, compared with rivals.",
+        description="Measures the cost of shipping and predicting, compared with other programs.",
     )
     parser.add_argument(
         "--quick",
@@ -117,7 +117,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--against",
         metavar="COMMIT",
-        help="measure only the shipper, alternating with the shipper of this commit",
+        help="measure only the shipper, and compare it with the shipper of this commit",
     )
     parser.add_argument(
         "--console",

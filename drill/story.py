@@ -15,7 +15,7 @@ class Expected(StrEnum):
     NOTICE = "a notice"  # a notice begins, and its message is sent
     SILENT = "a silenced notice"  # its message is not sent, because the situation was announced
     RECOVERS = "recovers"  # the last verdict is ok, and no notice begins
-    CANARY = "the canary fails"  # no notice begins
+    CANARY = "the canary fails"  # test questions get wrong answers, and no notice begins
 
 
 @dataclass(frozen=True, slots=True)

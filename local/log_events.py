@@ -31,8 +31,8 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-# The name of a pipe. The present time is part of the id of a line from a pipe, if neither this line
-# nor an earlier one has a time. So such a line is a new event each time that it is shipped.
+# The name of a pipe. If neither a line from a pipe nor an earlier line has a time, the present time
+# is part of the line's id. So such a line is a new event each time that it is shipped.
 PIPE: Final = "standard input"
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 

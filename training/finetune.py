@@ -60,16 +60,17 @@ def fit(
 ) -> None:
     """Train the model in place.
 
-    It uses AdamW with weight decay 0.01, warm-up, linear decay, gradients clipped at 1, and batches
-    of similar length. The word embeddings are not trained. With a `selection`, the model gets the
-    weights of the epoch with the highest Matthews correlation on these examples.
+    Training uses AdamW with weight decay 0.01, warm-up, linear decay, gradients clipped at 1, and
+    batches of similar length. The word embeddings are not trained. With a `selection`, the model
+    gets the weights of the epoch with the highest Matthews correlation on these examples.
     """
-    # Each stage sets the seed. So its result is the same if earlier stages were loaded, not run.
+    # Each stage sets the seed, so its result is the same whether earlier stages were run or loaded.
     torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = stage.dropout
     model.bert.embeddings.word_embeddings.weight.requires_grad = False
+    # The spotter learns to mark the wrong tokens of a sentence. It is used only in training.
     spotter = torch.nn.Linear(model.config.hidden_size, 1) if stage.spotting else None
     weights = [weight for weight in model.parameters() if weight.requires_grad] + (
         list(spotter.parameters()) if spotter else []

@@ -88,7 +88,7 @@ def statements(role: Resource) -> list[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a list unchanged, and any other value in a list."""
+    """Return a list unchanged, and any other value as the only item of a list."""
     return value if isinstance(value, list) else [value]
 
 

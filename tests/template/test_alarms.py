@@ -170,7 +170,7 @@ def test_the_alarm_for_missing_predictions_can_be_switched_off() -> None:
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, {"Ref": "NoPredictionsMinutes"})
 
 
-def test_low_accuracy_has_an_alarm_only_with_the_parameter() -> None:
+def test_low_accuracy_has_an_alarm_only_with_the_parameter_accuracy_alarm() -> None:
     assert "AccuracyTooLowAlarm" not in deployed(SHAPES["own"])
     alarm = alarms(deployed(SHAPES["existing, opened"]))["AccuracyTooLowAlarm"]
     assert (alarm["MetricName"], alarm["Statistic"]) == ("StreamsInaccurate", "Maximum")
@@ -239,7 +239,7 @@ def test_the_dashboard_shows_every_alarm_and_metrics_of_the_same_namespaces(
     }
 
 
-def test_the_dashboards_widgets_do_not_overlap(resources: Resources) -> None:
+def test_the_widgets_of_the_dashboard_do_not_overlap(resources: Resources) -> None:
     places = set[tuple[int, int]]()
     for each in dashboard(resources)["widgets"]:
         here = {
@@ -259,7 +259,7 @@ def test_an_alarm_can_publish_to_the_topic() -> None:
     assert "KmsMasterKeyId" not in resources["AlarmTopic"]["Properties"]
 
 
-def test_short_forms_of_metrics_in_the_dashboard_are_read_as_by_cloudwatch() -> None:
+def test_short_forms_of_metrics_are_read_as_in_cloudwatch() -> None:
     row = ["N", "A", "d", "1", "e", "2"]
     body = {
         "widgets": [
@@ -315,7 +315,7 @@ def test_missing_predictions_are_counted_by_the_shipper() -> None:
 def test_one_alarm_names_the_log_group_whose_lines_are_not_delivered() -> None:
     """CloudWatch evaluates the query for each log group.
 
-    The filter's name in the query leaves out filters of others.
+    The query names our own filter, so it ignores filters of other teams.
     """
     resources = deployed(SHAPES["own function"])
     (metric,) = watched(alarms(resources)["LogGroupsErrorsAlarm"])

@@ -99,7 +99,7 @@ def test_requests_to_a_server_outside_of_amazon_are_not_signed(
 @pytest.mark.parametrize(
     ("end", "path"),
     [("", "/_bulk"), ("/", "/_bulk"), ("/behind/a/proxy/", "/behind/a/proxy/_bulk")],
-    ids=["as it is", "slash", "path"],
+    ids=["no path", "slash", "path"],
 )
 def test_an_address_may_have_a_path(bulk: Bulk, end: str, path: str) -> None:
     with closing(connect(bulk.url + end, KEYS)) as found:
@@ -202,7 +202,7 @@ def signature_by_botocore(request: Request, names: list[str], region: str, servi
     )
 
 
-@pytest.mark.parametrize("token", [None, "a-token"], ids=["none", "one"])
+@pytest.mark.parametrize("token", [None, "a-token"], ids=["no token", "a token"])
 def test_the_session_token_is_sent(send_to: Send, token: str | None) -> None:
     headers = send_to(DOMAIN, KEYS | ({"AWS_SESSION_TOKEN": token} if token else {})).headers
     assert headers.get("x-amz-security-token") == token
@@ -365,7 +365,7 @@ def test_the_scheme_decides_the_port_and_whether_certificates_are_checked(
         pytest.param(
             Answer(307, "text/plain", TEXT.encode(), (("location", "/elsewhere"),)), id="redirect"
         ),
-        pytest.param(None, id="a document"),
+        pytest.param(None, id="a refused document"),
     ],
 )
 def test_failures_are_not_logged_by_the_library(

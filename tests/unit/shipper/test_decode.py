@@ -119,9 +119,10 @@ def whole(text: str) -> str:
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Return zeros in gzip, made quickly: one compressed block is repeated.
+    """Return zeros, compressed by gzip.
 
-    This is possible because a block after a full flush does not depend on other blocks.
+    To save time, only one block is compressed, and then repeated. This is possible because a block
+    after a full flush does not depend on other blocks.
     """
     zeros = bytes(1024 * 1024)
     compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
@@ -206,7 +207,7 @@ def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
             "cut short",
             id="less than a gzip header after the gzip",
         ),
-        pytest.param(packed(b""), "not JSON", id="nothing"),
+        pytest.param(packed(b""), "not JSON", id="empty data"),
         pytest.param(
             zipped(b"plain words " + DATUM.encode()),
             "not JSON",
@@ -252,7 +253,9 @@ def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
             pytest.param(without(name), f"missing required field `{name}`", id=f"no {name}")
             for name in BODY
         ),
-        pytest.param(body(messageType=DATUM), "neither a data message", id="messageType another"),
+        pytest.param(
+            body(messageType=DATUM), "neither a data message", id="messageType is another word"
+        ),
         pytest.param(body(messageType=None), "Expected `str`", id="messageType null"),
         pytest.param(body(owner=7), "Expected `str`", id="owner is a number"),
         pytest.param(body(logGroup=[DATUM]), "Expected `str`", id="logGroup is a list"),
@@ -364,7 +367,7 @@ def test_unknown_keys_are_tolerated() -> None:
 @pytest.mark.parametrize(
     "extracted",
     [None, {}, {"level": "INFO", "n": "5", "inner": {"a": [None]}}],
-    ids=["null", "none", "some"],
+    ids=["null", "empty", "some"],
 )
 def test_extracted_fields_are_kept(extracted: dict[str, Any] | None) -> None:
     [found] = decode(event(extractedFields=extracted), LIMIT).events
@@ -415,7 +418,7 @@ def test_a_gzip_bomb_is_refused_in_little_memory() -> None:
             b'"\\udc4d\\ud83d"',
             "\udc4d\ud83d",
             b'"\\udc4d\\ud83d"',
-            id="a pair the wrong way round",
+            id="a low surrogate before a high one",
         ),
         pytest.param(b'"a\xffb\xc3"', "a\ufffdb\ufffd", '"a\ufffdb\ufffd"'.encode(), id="no UTF-8"),
         pytest.param(
@@ -456,7 +459,7 @@ def test_an_odd_message_and_its_neighbours_are_read(raw: bytes, text: str, writt
         pytest.param(b'"x":"\xff",', id="no UTF-8"),
         pytest.param(b'"x":"\\ud800",', id="lone surrogate"),
         pytest.param(b'"\\ud800":1,', id="lone surrogate in a key"),
-        pytest.param(b'"logStream":"\\ud800",', id="a name twice, first with a lone surrogate"),
+        pytest.param(b'"logStream":"\\ud800",', id="logStream twice, first with a lone surrogate"),
     ],
 )
 def test_no_line_is_lost_if_other_values_of_the_payload_are_odd(extra: bytes) -> None:

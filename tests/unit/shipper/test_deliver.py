@@ -1,6 +1,8 @@
 """Tests that each document is in the index once, or counted with the reason of its failure.
 
-A rescued document is one that the index refused at first, and accepted with fewer fields.
+A busy document is one that the server refused because it was busy. A rescued document is one that
+the index refused at first, and accepted with fewer fields. The possible sets of fields are called
+forms (`Form`).
 """
 
 from __future__ import annotations
@@ -208,7 +210,7 @@ def test_all_documents_are_sent_once_before_busy_ones_are_sent_again(
     ("answer", "duplicate"),
     [
         pytest.param(LOST, 2, id="closed after the documents were indexed"),
-        pytest.param(CLOSE, 0, id="closed before"),
+        pytest.param(CLOSE, 0, id="closed before the documents were indexed"),
         pytest.param(BROKEN, 0, id="an answer that cannot be read"),
         pytest.param(
             Answer(429, "text/plain", b"429 Too Many Requests /_bulk"), 0, id="too many requests"
@@ -287,9 +289,7 @@ def test_a_write_block_is_not_called_a_missing_permission(bulk: Bulk, deliver: D
     assert set(outcome.reasons) == {"403 cluster_block_exception"}
 
 
-def test_a_request_that_is_not_permitted_fails_all_its_documents(
-    bulk: Bulk, deliver: Deliver
-) -> None:
+def test_all_documents_of_a_request_without_permission_fail(bulk: Bulk, deliver: Deliver) -> None:
     bulk.answers.append(DENIED)
     outcome = deliver(made("1", "2"))
     assert (counts(outcome), len(bulk.requests)) == ((0, 0, 0, 2), 1)
@@ -372,17 +372,25 @@ def test_after_a_chunk_for_which_the_server_is_unavailable_a_pause_follows(
     ("answers", "mebibytes"),
     [
         pytest.param([None] * 3, [5, 5, 5], id="not busy"),
-        pytest.param([AWAY, None, None], [5, 2.5, 2.5, 5], id="busy once: half, then whole again"),
-        pytest.param([AWAY, AWAY, AWAY], [5, 2.5, 1.25, 0.625], id="busy: less and less"),
+        pytest.param(
+            [AWAY, None, None],
+            [5, 2.5, 2.5, 5],
+            id="busy once: half the size, then the whole size again",
+        ),
+        pytest.param(
+            [AWAY, AWAY, AWAY],
+            [5, 2.5, 1.25, 0.625],
+            id="busy three times: each time half the size",
+        ),
         pytest.param([CLOSE, None], [5, 2.5], id="no connection"),
-        pytest.param([DENIED, None], [5, 5], id="not permitted: not smaller"),
+        pytest.param([DENIED, None], [5, 5], id="not permitted: the same size"),
     ],
 )
 def test_a_busy_server_gets_smaller_requests(
     bulk: Bulk, deliver: Deliver, answers: list[Answer | None], mebibytes: list[float]
 ) -> None:
     bulk.answers.extend(answers)
-    # Each document has 100 kB: its fields and its line.
+    # Each document has 100 kB: 50 kB in its fields, and as much in its line.
     outcome = deliver(made(*map(str, range(200)), size=50_000))
     sizes = [len(request.body) / 2**20 for request in bulk.requests]
     assert sizes[: len(mebibytes)] == [pytest.approx(size, abs=0.15) for size in mebibytes]
@@ -421,7 +429,7 @@ def test_a_deadline_between_chunks_gives_each_chunk_its_own_reason(
     assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
 
 
-def test_after_a_deadline_during_a_retry_the_reason_is_the_servers_last_answer(
+def test_after_a_deadline_during_a_retry_the_reason_is_the_last_answer(
     bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunked(monkeypatch, 2)
@@ -554,7 +562,7 @@ def test_a_document_that_is_too_large_for_a_request_is_rescued(
 
 
 @pytest.mark.parametrize("position", [0, 7, 15])
-def test_one_invalid_action_does_not_fail_its_neighbours(
+def test_the_neighbours_of_an_invalid_action_are_indexed(
     bulk: Bulk, deliver: Deliver, position: int
 ) -> None:
     documents = made(*(f"{number:02}" for number in range(16)))
@@ -566,7 +574,7 @@ def test_one_invalid_action_does_not_fail_its_neighbours(
     assert outcome.requests <= 2 * 4 + 8
 
 
-def test_several_invalid_actions_do_not_fail_the_other_documents(
+def test_the_documents_between_several_invalid_actions_are_indexed(
     bulk: Bulk, deliver: Deliver
 ) -> None:
     outcome = deliver([long_id("y"), *made(*"123"), long_id("z"), *made(*"456"), long_id("w")])
@@ -574,7 +582,7 @@ def test_several_invalid_actions_do_not_fail_the_other_documents(
     assert sorted(bulk.ids) == [*"123456"]
 
 
-def test_documents_may_be_busy_or_refused_in_a_request_that_is_split(
+def test_busy_and_refused_documents_of_a_split_request_are_delivered(
     bulk: Bulk, deliver: Deliver
 ) -> None:
     bulk.scripts = {"2": deque([REJECTED]), "5": deque([UNPARSED])}
@@ -618,12 +626,12 @@ ENVELOPE = {
         pytest.param(
             [UNPARSED],
             {"status": "400", "type": "mapper_parsing_exception", "field": "n"},
-            id="a value",
+            id="refused because of a value",
         ),
         pytest.param(
             [LIMIT],
             {"status": "400", "type": "illegal_argument_exception", "limit": "total fields [1000]"},
-            id="a limit",
+            id="refused because of a limit",
         ),
         pytest.param(
             [REJECTED, UNPARSED, REJECTED],
@@ -734,7 +742,7 @@ def test_no_reason_quotes_the_line(bulk: Bulk, deliver: Deliver) -> None:
         pytest.param(
             as_json(200, {"items": [{"create": {"status": 429}}]}),
             False,
-            id="nothing but busy documents",
+            id="only busy documents",
         ),
         pytest.param(TOO_LARGE, True, id="too large"),
     ],

@@ -126,7 +126,7 @@ def test_a_request_holds_documents_of_several_payloads(
         pytest.param([data("1"), BAD, data("2")], [1], ["1", "2"], id="in the middle"),
         pytest.param([BAD, data("1")], [0], ["1"], id="first"),
         pytest.param([data("1"), BAD, BAD], [1], ["1"], id="two: the first one is reported"),
-        pytest.param([BAD], [0], [], id="alone"),
+        pytest.param([BAD], [0], [], id="the only record"),
         pytest.param([data("1"), ""], [1], ["1"], id="empty"),
         pytest.param(
             [data(*map(str, range(9000))), data("x")], [0], ["x"], id="too large when inflated"
@@ -167,7 +167,7 @@ def test_a_batch_without_lines_sends_nothing(
     assert bulk.requests == []
 
 
-def test_lines_of_the_shippers_own_group_are_excluded(
+def test_lines_in_the_log_group_of_the_shipper_are_excluded(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
     shipped = Shipped(batch(data("1", group=OWN), data("2")), connection, clock)
@@ -315,7 +315,10 @@ def test_every_record_before_the_reported_one_is_delivered(  # noqa: PLR0917  fi
 def test_all_records_but_the_unreadable_one_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, splits: bool
 ) -> None:
-    """Lambda may split a batch if its first record is reported. The test tries both ways."""
+    """AWS does not document whether Lambda splits a batch if its first record is reported.
+
+    So both cases are tested.
+    """
     stream = Stream()
     bad = ""
     for number in range(10):

@@ -17,12 +17,12 @@ from monitor.canary.golden_sentences import Model
 
 SIGNATURE: Final = 2
 MEAN: Final = 0.25  # the limit of the mean difference, as a share of the tolerance of one score
-MARKS: Final = 4  # the most special tokens that a tokenizer adds to a text's word pieces
+MARKS: Final = 4  # the largest number of special tokens that a tokenizer adds to a text
 # These fields of the card are compared too, because answers do not show every difference.
 NAMED: Final = (
     "name", "version", "profile", "labels", "temperature", "calibrated", "max_tokens", "unknown",
 )  # fmt: skip
-LONGEST: Final = 100  # a value from an answer is cut after so many characters
+LONGEST: Final = 100  # a value from an answer is cut after this number of characters
 
 
 class Unfit(ValueError):

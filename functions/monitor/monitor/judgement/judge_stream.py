@@ -1,4 +1,7 @@
-"""Follows a stream through time: closes windows one after the other, and judges each window.
+"""Follows a stream: closes its windows one after the other, and judges each window.
+
+A stream is the predictions of one model in one log group. A window is a group of successive
+predictions of a stream.
 
 `follow` is a pure function of slots and a state. It returns findings and the next state. A slot is
 the summary of 15 minutes of predictions. The schedule calls `follow` every quarter of an hour with
@@ -34,7 +37,7 @@ UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a
 # A state keeps the results of the last windows, up to this number. This is enough, because a notice
 # begins after fewer unusual windows in a row (false_alarm_table.json).
 REMEMBERED: Final = 10
-DIFFERENCES: Final = 3  # the most differences between two versions that a window reports
+DIFFERENCES: Final = 3  # a comparison of two versions reports at most this number
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
     "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
@@ -93,11 +96,11 @@ class Accepted:
         )
 
     def may_grow(self, now: float) -> bool:
-        """Return whether the baseline is provisional, but should have enough windows by `now`."""
+        """Return whether the baseline is provisional, but should now have enough windows."""
         return not self.armed and now >= self.until
 
     def plan(self) -> dict[str, Any]:
-        """Return the plan in the form in which its document holds it."""
+        """Return the plan for the baseline's document."""
         return {
             "rows": self.rows,
             "longest": self.longest,
@@ -117,7 +120,8 @@ class State:
       with the baseline.
     - `number` is the number of that baseline.
     - `word` is the last verdict.
-    - `stale` is the day, counted from 1970, on which the stream was last called stale.
+    - `stale` is the last day, counted from 1970, on which the stream was called stale, because no
+      window with enough predictions had ended for a day.
     """
 
     until: int = 0
@@ -333,11 +337,11 @@ def _between_versions(
 ) -> list[Finding]:
     """Judge each version except the reference, as soon as it has enough predictions in a window.
 
-    The reference is the version of the baseline. Without a baseline, it is the version with most
-    predictions. Both versions are compared over the slots of this window. If one version has too
-    few predictions there, earlier slots of the last day are added. If the reference has too few
-    predictions even in a whole day, the predictions of the new version in this window are compared
-    with the baseline.
+    The reference is the version of the baseline. Without a baseline, it is the version with the
+    largest number of predictions. Both versions are compared over the slots of this window. If one
+    version has too few predictions there, earlier slots of the last day are added. If the reference
+    has too few predictions even in a whole day, the predictions of the new version in this window
+    are compared with the baseline.
     """
     here = _by_version(parts)
     most = max(here, key=lambda v: sum(s.rows for s in here[v]))

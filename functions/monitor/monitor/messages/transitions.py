@@ -35,8 +35,8 @@ class Change(StrEnum):
     WEEKDAY = "weekday"  # unusual on a weekday that the baseline lacks; one message per baseline
     DIFFERS = "differs"  # a version gives other answers than the version that it is compared with
     AGREES = "agrees"  # the two versions no longer differ
-    INACCURATE = "inaccurate"  # accuracy by labels is below the interval of the model's card
-    ACCURATE = "accurate"  # accuracy by labels is high enough again
+    INACCURATE = "inaccurate"  # accuracy computed from labels is below the interval on the card
+    ACCURATE = "accurate"  # accuracy computed from labels is high enough again
     DIGEST = "digest"  # a summary once a week, if traffic is too low for a notice
 
 
