@@ -1,4 +1,4 @@
-"""The two forms of the shipper that are measured: its code alone, and the Lambda handler."""
+"""The two forms in which the shipper is measured: without and with its Lambda handler."""
 
 from __future__ import annotations
 

@@ -14,14 +14,15 @@ from cost.prices import Price
 
 HOURS: Final = 730  # the hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-# The bytes of a GB of log or traffic. AWS may count 2**30 bytes. With 10**9 the cost is higher, so
-# it is not estimated too low.
+# The number of bytes in a GB of log or traffic. Perhaps AWS counts 2**30 bytes. With 10**9 the
+# estimated cost is higher, so it is not too low.
 GB: Final = 10**9
 GIB: Final = 2**30
 
 # --- measured
-# By `python -m cost.measure`: 10,000 requests with one sentence each (alternately from CoLA and UD
-# English EWT). The functions ran under the Lambda runtime emulator, with OpenSearch 3.8.
+# These figures are from `python -m cost.measure`, which sent 10,000 requests with one sentence each
+# (alternately from CoLA and UD English EWT). The functions ran under the Lambda runtime emulator,
+# with OpenSearch 3.8.
 INFERENCE_LOG_BYTES: Final = 1_493  # record, metrics, START, END and REPORT of one request
 INFERENCE_LOG_LINES: Final = 5
 RECORD_BYTES: Final = 844  # the bytes of the record, a part of INFERENCE_LOG_BYTES
@@ -89,7 +90,9 @@ MEMORY_GB: Final = {
     "messenger": 0.25,
     "report": 0.5,
 }
-GOLDEN: Final = 40  # golden sentences of the shipped model; each run of the canary sends all
+# The number of the shipped model's golden sentences (test sentences with known answers). Each run
+# of the canary sends all of them.
+GOLDEN: Final = 40
 LOG_RETENTION_DAYS: Final = 14
 INDEX_RETENTION_DAYS: Final = 30
 # The calculation assumes that every metric is sent in every hour. A metric that is sent in fewer

@@ -89,8 +89,8 @@ class Told:
 class Play:
     """A running stack with the clock of the story.
 
-    `pools` has the predictions of each kind of text. `records` is the name of the subscription
-    filter whose lines the shipper accepts as prediction records.
+    `pools` has the predictions of each kind of text. `records` is the name of a subscription
+    filter: the shipper trusts the records in this filter's lines.
     """
 
     stack: Stack
@@ -299,7 +299,7 @@ def swapped(prediction: Record) -> Record:
 
 
 def filter_name() -> str:
-    """Return the name of the subscription filter whose lines are accepted as prediction records."""
+    """Return the name of the subscription filter whose lines the shipper trusts to be records."""
     name: str = load()["Resources"]["MonitorRecords"]["Properties"]["FilterName"]
     return name
 

@@ -18,7 +18,7 @@ from local import opensearch
 from soak.numbered_events import NUMBER
 
 START_SECONDS = 600.0  # a start may take long on a busy machine
-PAGE = 10_000  # documents in one answer, the most that OpenSearch allows
+PAGE = 10_000  # the largest number of documents that OpenSearch returns in one answer
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Node:
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def total(self, *, refresh: bool = True) -> int:
-        """Return the number of documents. Without `refresh` the newest may not be counted."""
+        """Return the number of documents. Without `refresh`, the newest are not always counted."""
         if refresh:
             answer = requests.post(f"{self.url}/{opensearch.PATTERN}/_refresh", timeout=60)
             answer.raise_for_status()

@@ -22,14 +22,15 @@ DESCRIPTION = """\
 Make a model folder (model.onnx, tokenizer.json, card.json, profile.json, README.md) from a text
 classifier that transformers saved.
 
-The sample must be texts of the kind that the model will see, and that it was NOT trained on. The
-monitor learns from the sample which texts are usual. If you give training texts, the scores in the
-profile are too confident, every real text looks like drift, and the accuracy on the card is too
-high. A sample of fewer than 300 texts is refused.
+The sample must have texts of the kind that the model will see, but NOT texts on which the model
+was trained. The monitor learns from the sample which texts are usual. If you give training texts,
+the scores in the profile are too confident, every real text looks like drift, and the accuracy on
+the card is too high. A sample of fewer than 300 texts is refused.
 
-40 % of the sample are used to fit three things: the temperature, the projection that makes the
-signature (eight numbers that describe a text), and the table of surprisal (how unusual a pair of
-word pieces is). The profile and all figures come from the other 60 %.
+40 % of the sample are used to fit three things: the temperature (the number that calibrates the
+scores), the projection that makes the signature (eight numbers that describe a text), and the
+table of surprisal (how unusual a pair of word pieces is). The profile and all figures come from the
+other 60 %.
 """
 
 
@@ -57,12 +58,15 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, default=Path("model"), help="the model folder to write (%(default)s)"
     )
     parser.add_argument(
-        "--against", type=Path, help="another model folder to compare on the same sample"
+        "--against",
+        type=Path,
+        help="another model folder, which is compared with the new one on the same sample",
     )
     parser.add_argument(
         "--golden",
         type=Path,
-        help="a file with golden sentences, one per line (default: chosen from the sample)",
+        help="a file with golden sentences (the test sentences of the canary), one per line "
+        "(default: chosen from the sample)",
     )
     parser.add_argument(
         "--trained-on",

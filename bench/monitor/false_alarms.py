@@ -43,7 +43,10 @@ SURE: Final = 0.05  # the probability that the true mean is above the upper boun
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """For each size, a baseline and its judgement of the 30 days after it."""
+    """Baselines of several sizes, and the judgement of each on the same windows.
+
+    The keys are the sizes. `windows` has the 30 days after the baselines.
+    """
 
     baselines: dict[int, Baseline]
     judgements: dict[int, Judgement]

@@ -1,4 +1,4 @@
-"""Checks how the resources of a stack are connected, as the API of each service reports them.
+"""Checks the connections between the resources of a stack, as the services' APIs report them.
 
 The stack is in fakecloud, a local stand-in for AWS. If fakecloud cannot do something, the report
 lists it as not checked.
@@ -194,7 +194,7 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
         gateway.get_routes(ApiId=ids["Api"])["Items"], key=lambda each: each["RouteKey"]
     )
     report.equal(
-        "routes, and who may use them",
+        "routes and their authorization",
         [(route["RouteKey"], route["AuthorizationType"]) for route in routes],
         [("POST /feedback", authorization), ("POST /predict", authorization)],
     )
@@ -209,7 +209,7 @@ def api(stack: Stack, report: Report, *, authorization: str) -> None:
     (stage,) = gateway.get_stages(ApiId=ids["Api"])["Items"]
     settings = stage["DefaultRouteSettings"]
     report.equal(
-        "most requests per second",
+        "limits of requests: per second, and in a burst",
         (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]),
         (50, 50),
     )
@@ -336,7 +336,7 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
 
 
 def not_subscribed(stack: Stack, report: Report, *, group: str) -> None:
-    """Check that a log group that was removed from the list has no filter."""
+    """Check that a log group that was removed from `LogGroups` has no filter."""
     report.equal(
         f"filters of {group}",
         client("logs").describe_subscription_filters(logGroupName=group)["subscriptionFilters"],
@@ -407,7 +407,10 @@ def gradual_deployment(stack: Stack, report: Report) -> None:
         role_name(group["serviceRoleArn"]),
         role_name(ids["DeploymentRole"]),
     )
-    report.leave_out("that requests move gradually, and back", "fakecloud moves an alias at once")
+    report.leave_out(
+        "that requests move gradually, and move back after an alarm",
+        "fakecloud moves an alias at once",
+    )
 
 
 def domain_of_its_own(stack: Stack, report: Report) -> None:
@@ -438,7 +441,8 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         "the administrator", (user["username"], len(user["password"])), ("administrator", 40)
     )
     report.leave_out(
-        "that this secret is the domain's first user", "neither AWS nor fakecloud shows this user"
+        "that the administrator is the domain's first user",
+        "neither AWS nor fakecloud shows this user",
     )
     logs = {
         kind: group_name(each["CloudWatchLogsLogGroupArn"])
@@ -457,7 +461,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()},
     )
     report.equal(
-        "that these names begin as AWS requires for logs of its services",
+        "that the names of the domain's log groups begin as AWS requires",
         {
             name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-")
             for name in logs.values()
@@ -482,12 +486,14 @@ def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Check that shipper and replay may write to this domain and count documents, and no more."""
+    """Check that shipper and replay can write to this domain, count documents, and nothing else."""
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
         expected = ("es:ESHttpPost", [f"{arn}/_bulk", f"{arn}/cwl-*/_count"])
-        report.equal(f"{role} may", (statement["Action"], statement["Resource"]), expected)
+        report.equal(
+            f"permissions of {role}", (statement["Action"], statement["Resource"]), expected
+        )
 
 
 def installer(stack: Stack, report: Report) -> None:
@@ -495,7 +501,7 @@ def installer(stack: Stack, report: Report) -> None:
     ids = stack.resources()
     (statement,) = _statements(ids["KibanaRole"], "sign-in")
     report.equal(
-        "the installer may read",
+        "secret that the installer may read",
         (statement["Action"], statement["Resource"]),
         ("secretsmanager:GetSecretValue", ids["MasterUser"]),
     )
@@ -513,7 +519,7 @@ def installer(stack: Stack, report: Report) -> None:
 
 
 def signs(stack: Stack, report: Report, *, arn: str) -> None:
-    """Check that an installer without a secret may sign requests, only to this domain."""
+    """Check that an installer without a secret may send signed requests only to this domain."""
     found = [one["Resource"] for one in _statements(stack.resources()["KibanaRole"], "install")]
     resources = [each for one in found for each in (one if isinstance(one, list) else [one])]
     report.equal(
@@ -573,7 +579,7 @@ def network(stack: Stack, report: Report, *, subnets: list[str]) -> None:
         [(443, [], [functions["GroupId"]])],
     )
     report.equal(
-        "whom the domain may call",
+        "addresses that the domain may call",
         [ranges for _, ranges, _ in _ports(domain["IpPermissionsEgress"])],
         [["127.0.0.1/32"]],
     )
@@ -616,7 +622,7 @@ def function_name(arn: str) -> str:
 def _qualified(uri: str) -> str:
     """Return `function:alias` from an integration's address.
 
-    The address is `arn:...:lambda:path/.../functions/ARN/invocations` or the ARN alone.
+    The address is `arn:...:lambda:path/.../functions/ARN/invocations` or only the ARN.
     """
     return function_name(uri).removesuffix("/invocations")
 

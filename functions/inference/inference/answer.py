@@ -69,7 +69,7 @@ def success(body: dict[str, Any], *, http: bool) -> dict[str, Any]:
 
 
 def refusal(problem: Problem, *, http: bool) -> dict[str, Any]:
-    """Return RFC 9457 problem details, alone or in an HTTP response with the problem's status."""
+    """Return RFC 9457 problem details, or an HTTP response with them and the problem's status."""
     body = details(problem)
     return _response(problem.status, "application/problem+json", body) if http else body
 

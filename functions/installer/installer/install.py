@@ -233,7 +233,7 @@ def remove(
     }
     pattern = index_pattern(asked.objects)
     if pattern and pattern.name in {*by_hand, *reasons} and DEFAULT_INDEX in wanted:
-        reasons[DEFAULT_INDEX] = "left alone, because the index pattern stays"
+        reasons[DEFAULT_INDEX] = "kept, because the index pattern is kept"
     for step in reversed(steps):
         going = {part.name for part in step.parts} & wanted - reasons.keys()
         if going and not dry_run:

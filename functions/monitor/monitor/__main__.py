@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as problem:
         return complain(str(problem), 1)
     except BrokenPipeError:
-        # Without this, Python reports the broken pipe once more when it exits.
+        # When Python exits, it flushes standard output. With the broken pipe, this would print an
+        # error message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -17,7 +17,7 @@ from requests import ConnectTimeout
 
 from shipper.document import Document
 
-# The most bytes of a request's body before compression. On smaller instances, Amazon accepts at
+# The size limit of a request's body before compression. On smaller instances, Amazon accepts at
 # most 10 MiB, also counted before compression.
 CHUNK_BYTES: Final = 5 * 1024 * 1024
 GZIP: Final = 31  # zlib's window bits for the largest window and a gzip header

@@ -7,7 +7,9 @@ from tests.unit.installer.conftest import MONITOR, SHIPPER, Run, attributes, ret
 from tests.unit.installer.domain import Domain, Reply
 
 
-def test_remove_removes_our_parts_and_says_so(domain: Domain, run: Run) -> None:
+def test_remove_removes_and_reports_each_part_that_the_installer_made(
+    domain: Domain, run: Run
+) -> None:
     domain.indices = {"cwl-1": (None, None), "cwl-2": ("theirs", 1)}
     arguments = "--shipper-role", SHIPPER, "--monitor-role", MONITOR
     run("install", *arguments, "--adopt")
@@ -68,7 +70,7 @@ def test_remove_keeps_objects_that_another_dashboard_shows_unless_forced(
     assert "visualization labels: kept, because the dashboard 'Theirs' shows it" in output
     assert "search datatable: kept for the objects that refer to it" in output
     assert "index-pattern cwl: kept for the objects that refer to it" in output
-    assert "default index pattern: left alone, because the index pattern stays" in output
+    assert "default index pattern: kept, because the index pattern is kept" in output
     assert "dashboard predictions: removed" in output
     assert domain.settings["defaultIndex"]["userValue"] == "cwl"
     run("remove", "--force")

@@ -140,7 +140,7 @@ def test_the_answer_of_a_function_becomes_an_http_response(
     ]
 
 
-def test_a_header_of_the_functions_answer_is_kept() -> None:
+def test_a_header_in_the_answer_of_a_function_is_kept() -> None:
     assert (
         http_answer({"statusCode": 429, "headers": {"retry-after": "1"}})[1]["retry-after"] == "1"
     )
@@ -288,13 +288,11 @@ def test_the_body_of_a_refused_request_is_not_read_as_the_next_request(
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_the_body_of_an_answer_does_not_wait_until_the_client_has_confirmed_the_headers(
-    connection: HTTPConnection,
-) -> None:
-    """An answer must not be delayed by 40 ms.
+def test_the_body_of_an_answer_is_sent_without_a_delay(connection: HTTPConnection) -> None:
+    """Headers and body are two packets.
 
-    Headers and body are two packets. With Nagle's algorithm, the second packet would wait until
-    the client acknowledges the first.
+    With Nagle's algorithm, the second packet would wait about 40 ms, until the client acknowledges
+    the first.
     """
     seconds = []
     for _ in range(10):
@@ -306,7 +304,7 @@ def test_the_body_of_an_answer_does_not_wait_until_the_client_has_confirmed_the_
     assert min(seconds[2:]) < 0.03
 
 
-def test_a_body_of_bytes_reaches_the_function_whole_in_base64(connection: HTTPConnection) -> None:
+def test_all_bytes_of_a_body_reach_the_function_in_base64(connection: HTTPConnection) -> None:
     body = bytes(range(256))
     connection.request("POST", "/predict", body)
     assert json.loads(connection.getresponse().read())["length"] == len(base64.b64encode(body))

@@ -164,7 +164,7 @@ def test_any_text_is_read_as_lines_or_refused(text: str) -> None:
     assert all(line.timestamp > 0 for line in found)
 
 
-def test_a_file_that_grows_is_followed_by_whole_lines(tmp_path: Path) -> None:
+def test_only_complete_lines_are_read_from_a_growing_file(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"one\ntw")
     source = Source(str(path), follow=True)

@@ -144,7 +144,7 @@ def test_a_version_gets_a_finding_only_if_its_counts_of_labels_changed() -> None
         ({"right": 120}, Verdict.NOTICE, "This is below the expected accuracy of 0.750 to 0.810"),
         ({"right": 156}, Verdict.OK, "This agrees with the expected accuracy of 0.750 to 0.810"),
         ({"right": 199}, Verdict.OK, "This is above the expected accuracy of 0.750 to 0.810"),
-        ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "takes 100 labels"),
+        ({"right": 20, "count": 60}, Verdict.INSUFFICIENT, "needs 100 labels"),
         ({"right": 20, "version": "other"}, Verdict.OK, "no card of this version"),
         ({"right": 150, "audit": False}, Verdict.OK, "The labels are not a random sample"),
     ],
@@ -224,7 +224,7 @@ def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
         (
             {"canary": Canary(passed=False, at=SPAN[1], compared=False)},
             Action.WAIT,
-            "got no answer that it can compare",
+            "got no comparable answer",
         ),
         ({"others": {"0": labelled(156)}}, Action.ROLL_BACK, "version 0 answers better"),
         ({"others": {"0": labelled(125)}}, Action.WAIT, "0 0.62"),

@@ -452,7 +452,7 @@ QUOTED = [
     pytest.param(f"failed to parse field [{SECRET}]", id="a field"),
     pytest.param(f'Duplicate Object property "{SECRET}"', id="a name twice"),
     pytest.param(f"Limit of {SECRET} [7]", id="a limit"),
-    pytest.param(f"the allowed limit of {SECRET} [7]", id="a limit within"),
+    pytest.param(f"the allowed limit of {SECRET} [7]", id="a limit in the middle of a sentence"),
     pytest.param(f"ambiguous: [{SECRET}]", id="dots"),
     pytest.param(f"field name cannot {SECRET}", id="a name"),
 ]

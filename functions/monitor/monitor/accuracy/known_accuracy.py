@@ -1,8 +1,9 @@
-"""Follows the known accuracy of each version of a stream from run to run.
+"""Follows the known accuracy of each model version in a stream from run to run.
 
-Known accuracy is the share of right answers among the predictions that have a label. A version gets
-a finding (a verdict that is logged) when its counts of labels change. People get a message when its
-accuracy becomes too low, and when it is no longer too low.
+A stream is the predictions of one model in one log group. Known accuracy is the share of right
+answers among the predictions that have a label. A version gets a finding (a verdict that is logged)
+when its counts of labels change. People get a message when its accuracy becomes too low, and when
+it is no longer too low.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Remembered:
       sample, and right answers of the random sample.
     - `low` has the versions whose accuracy is too low.
     - `told` has the versions about whose low accuracy people got a message.
-    - `unlike` says that the last window was unlike the model's profile (the statistics of its
+    - `unlike` is true if the last window was unlike the model's profile (the statistics of its
       validation texts).
     """
 
@@ -104,8 +105,8 @@ def known(
     `found` has the labels of the predictions in `span` (start, end), by version. A version is
     compared with `card` only if the card is of this version. While messages are silenced, people
     get no message about a change. They get the message after the silence. If a version has fewer
-    labels than `ENOUGH`, the last result is kept. With fewer than `HELD`, the last result is
-    forgotten.
+    than `ENOUGH` labels, its last result is kept. But if it has even fewer than `HELD`, its last
+    result is forgotten.
     """
     several: list[News] = []
     low, told = [], []
@@ -140,7 +141,7 @@ def counts(labelled: Labelled) -> tuple[int, ...]:
 
 
 def estimated(findings: Sequence[Finding], card: Card | None) -> list[Finding]:
-    """Return the findings. Those from a comparison with the profile also get estimated accuracy.
+    """Return the findings, and add the estimated accuracy to those that compare with the profile.
 
     If the window is unlike the profile, accuracy is not estimated, and the finding's sentence says
     so.
@@ -218,7 +219,7 @@ def _sentence(version: str, labelled: Labelled, card: Card | None, *, low: bool)
     if not labelled.random:
         said.append(NOT_RANDOM)
     if one.labelled < ENOUGH:
-        said.append(f"A comparison with the model's card takes {ENOUGH} labels.")
+        said.append(f"A comparison with the model's card needs {ENOUGH} labels.")
     elif card is None:
         said.append("The monitor has no card of this version, so the accuracy is not judged.")
     else:

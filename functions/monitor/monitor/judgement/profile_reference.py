@@ -40,10 +40,11 @@ class Profile:
     - `names` are the p components (numbers that each prediction has, such as its score).
     - `centre` is their mean over the rows, and `deviation` their standard deviation, both of shape
       (p,). `covariance` is their covariance, of shape (p, p).
-    - `caps` holds the largest values that count: a larger value of the component counts as its cap.
+    - `caps` holds an upper limit for some components. A larger value counts as the limit.
     - `labels` and `flags` count rows by value.
     - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.
-    - `limits` holds, for each field, the value from which on a row is strange (strange_rows.py).
+    - `limits` holds, for each field, the number of the lowest bin whose rows are strange
+      (strange_rows.py).
     - `strange` counts the strange rows of each kind.
     """
 

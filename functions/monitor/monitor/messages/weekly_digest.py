@@ -23,7 +23,7 @@ from monitor.summaries.windows import DAY, HOUR, stack
 WEEK: Final = 7 * DAY
 MONDAY: Final = 4 * DAY  # 5 January 1970 was a Monday
 MORNING: Final = 7 * HOUR  # in seconds after midnight (UTC)
-MOST: Final = 3  # the most labels, and the most scripts, that a digest names
+MOST: Final = 3  # a digest names at most this many labels, and at most this many scripts
 SCORE: Final = "prediction.score"
 
 
