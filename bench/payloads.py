@@ -29,7 +29,7 @@ from tools.root import ROOT
 
 HANDLER: Final = "handler"
 FLOOR: Final = "floor"
-SIGNED: Final = "signed handler"
+SIGNED: Final = "signed handler"  # the shipper with signed requests
 CONSOLE: Final = "the console's function"
 TARGETS: Final = {1: Target("≤", 1.85), 20: Target("≤", 1.95), 10_000: Target("≤", 1.15)}
 LOG_BYTES: Final = 750  # the largest number of bytes that an invocation should log

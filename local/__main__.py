@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--log-group",
         default=ship_lines.GROUP,
         metavar="NAME",
-        help="the log group to write into the documents (default: %(default)s)",
+        help="the name of the log group in the documents (default: %(default)s)",
     )
     shipped.add_argument(
         "--field-map",

@@ -29,7 +29,7 @@ from tools.ports import ensure_free, taken
 # All functions share this key for hashes (of texts and of redacted fields), as in a deployed stack.
 KEY: Final = "the local stack's own"
 LOGS: Final = Path.home() / ".cache" / "prediction-monitor" / "logs"
-# shorter than the minutes on AWS, because somebody waits at the terminal
+# The pauses before retries. On AWS they are minutes, but here somebody waits at the terminal.
 RETRY_SECONDS: Final = (1.0, 2.0)
 
 Step = Callable[[str], AbstractContextManager[Tell]]

@@ -32,7 +32,7 @@ _given: dict[str, str] = {}
 
 
 def console() -> Console:
-    """Return the terminal, or a plain page of 120 columns if there is no terminal."""
+    """Return the terminal, or a plain page 120 characters wide if there is no terminal."""
     found = Console()
     return found if found.is_terminal else Console(width=120)
 
@@ -76,7 +76,7 @@ def now_and_then(say: Callable[[str], None], seconds: float) -> Callable[[str], 
 
 
 def answers(results: Sequence[object], width: int) -> Table:
-    """Return a table of the API's answers, one row per sentence, `width` columns wide."""
+    """Return a table of the API's answers, one row per sentence, `width` characters wide."""
     rows = [
         (_text(each), *_verdict(each), plain(each.get("prediction_id", "")))
         for each in map(_object, results)
@@ -87,7 +87,7 @@ def answers(results: Sequence[object], width: int) -> Table:
 
 
 def documents(hits: Sequence[Document], title: str, width: int, now: datetime) -> Table:
-    """Return a table of documents like Kibana's Discover: newest first, one row each.
+    """Return a table with one row for each document, `width` characters wide.
 
     A field that a document lacks stays empty. Times are in UTC. A time on the day of `now` has
     seconds; any other time has a date and minutes.

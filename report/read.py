@@ -30,18 +30,19 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # the most time steps of a span (a span of more than 59 weeks has more)
+BUCKETS: Final = 60  # the largest number of time steps in a span of up to 59 weeks
 # Only this many labels (or flags, versions, error types, kinds) are read: the most frequent ones.
 LABELS: Final = 20
 NEWEST: Final = 12  # the number of newest predictions that are read
-SHOWN: Final = 8  # the number of rows of each other table of predictions, and of feedback
+SHOWN: Final = 8  # rows of the table of feedback, and of each table of uncertain or strange texts
 ASKED: Final = 100  # so many predictions are read in order to show `SHOWN` different texts
 # Only this many of the newest documents are read. If there may be more, the page says so.
 VERDICTS: Final = 700  # enough for one stream and a week
 DRIFTS: Final = 4000
 OTHERS: Final = 50
 CANARIES: Final = 100  # enough for a day, in which the scheduled canary runs 96 times
-# A gap at the end of the span counts only if so many time steps before it have predictions.
+# A gap (a time without predictions) at the end of the span counts only if at least this many time
+# steps have predictions.
 STEADY: Final = 10
 TWENTIETHS: Final = 20  # the number of bins of the score, from 0 to 1
 # OpenSearch keeps a score as a 32-bit float. Near 1, the error of such a float is at most 3.0e-8
@@ -119,7 +120,7 @@ class _Filters:
         self._start, self._end = shown.start, shown.end
 
     def query(self, *conditions: dict[str, Any], back: timedelta | None = None) -> dict[str, Any]:
-        """Return a query for the span, which is extended to the length `back` if it is shorter."""
+        """Return a query for the span. A span that is shorter than `back` is extended to `back`."""
         start = min(self._start, self._end - back) if back else self._start
         time = {"gte": start.isoformat(), "lt": self._end.isoformat()}
         own = [_or_none("@stack", self._stack)] if self._stack else []
@@ -386,10 +387,11 @@ def _others(search: Search, filters: _Filters) -> Iterator[Said]:
 
 
 def _canary(search: Search, filters: _Filters) -> Canary | None:
-    """Return the last result of the scheduled canary, which asks the model that callers get.
+    """Return the last result of the scheduled canary.
 
-    The canary of a deployment asks a model that callers do not get yet, so its results are not
-    read.
+    A canary sends sentences with known answers to a model. The scheduled canary tests the model
+    that answers the callers. The canary of a deployment tests a new model that does not answer the
+    callers yet, so its results are not read.
     """
     scheduled = {"term": {"monitor.canary.trigger": "schedule"}}
     judged = {"terms": {"monitor.canary.result": ["pass", "fail"]}}

@@ -54,7 +54,7 @@ def vitals(session: int) -> Vitals | None:
 
 
 def _program(folder: Path) -> bytes:
-    """Return the command of a process if it is a Python process, otherwise nothing.
+    """Return the command of a process if it is a Python process, otherwise no bytes.
 
     The command of Lambda's emulator also contains the name `RUNTIME`, but the emulator is no Python
     process.
@@ -86,7 +86,7 @@ class Trend(NamedTuple):
 
 
 def trend(samples: Sequence[Vitals]) -> Trend | None:
-    """Return how the samples changed, or None if there are fewer than `FEWEST`."""
+    """Return how the samples changed, or None if there are fewer than `FEWEST` samples."""
     if len(samples) < FEWEST:
         return None
     memory, descriptors, threads = (

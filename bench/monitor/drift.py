@@ -1,6 +1,6 @@
 """The drifts that the bench puts into traffic. The monitor should detect them.
 
-A row is a prediction. A window is a number of rows, which the monitor judges together.
+A row is a prediction. A window is a group of rows that the monitor judges together.
 The rows come from several sets of sentences: the corpora CoLA, BLiMP, EWT and GUM, sentences in
 other languages (foreign), and random keys, numbers and markup (junk).
 """
@@ -53,7 +53,7 @@ def replaced(by: Pool) -> Drift:
     return lambda _, rows, __, chance: bursts(by, rows.size, chance).reshape(rows.shape)
 
 
-# Drifts in windows that are compared with an accepted baseline.
+# Drifts in windows that are compared with a baseline (statistics of earlier windows).
 BURSTS: Final[dict[str, Drift]] = {
     "CoLA 25 %": joined("cola", 0.25),
     "shuffled 20 %": changed("shuffled", 0.2),

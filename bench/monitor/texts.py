@@ -46,7 +46,10 @@ def ewt(data: Path) -> list[Sentence]:
 
 
 def gum(data: Path) -> list[Sentence]:
-    """Read the corpus GUM: longer documents, and other genres. Raises `CorpusMissing`."""
+    """Read the corpus GUM, which has longer documents than EWT, and other genres.
+
+    Raises `CorpusMissing`.
+    """
     (path,) = _existing(data, "gum", "gum_documents.tsv.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         next(file)
@@ -95,7 +98,7 @@ def grammar(data: Path) -> list[Sentence]:
 
 
 def linguistics(data: Path) -> list[Sentence]:
-    """Return sentences of CoLA that were not used for the model, its temperature or its profile.
+    """Return sentences of CoLA that training, calibration and profile of the model did not use.
 
     Raises `CorpusMissing`.
     """

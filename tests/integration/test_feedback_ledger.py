@@ -1,8 +1,8 @@
 """Tests how the monitor gathers feedback, which gives predictions their right labels.
 
-The monitor reads the feedback of one slot (15 minutes) after the other, in pages. It stops at
-limits, and looks again for late feedback. A label joins a prediction if the monitor finds the
-prediction to which the label belongs.
+The monitor reads the feedback of one slot (15 minutes) after the other, in pages. A run ends at a
+limit of lines or of time. Later runs read the rest, and late feedback. A label joins a prediction
+if the monitor finds the prediction to which the label belongs.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Server:
         self._put(documents, at)
 
     def gather(self, now: float) -> tuple[int, int, int, int]:
-        """Return four counts: labels joined, not joined and waiting, and lines not yet read."""
+        """Return four counts: labels joined, labels not joined, labels waiting, lines not read."""
         found = gather(self.connection, self.store, STACK, INDEX, now)
         return found.joined, found.not_joined, found.waiting, found.behind
 
@@ -132,7 +132,7 @@ def test_a_run_that_has_no_time_left_reads_one_page_and_the_next_run_continues(
     assert [server.gather(now) for _ in range(3)] == [(5, 0, 0, 3), (3, 0, 0, 0), (0, 0, 0, 0)]
 
 
-def test_an_unknown_id_is_reported_once_after_seven_days_and_no_label_is_counted_twice(
+def test_an_unknown_id_is_reported_once_after_a_week_and_no_label_counts_twice(
     server: Server,
 ) -> None:
     server.predictions("known")
@@ -216,7 +216,7 @@ def test_an_index_of_an_earlier_version_gets_the_fields_of_feedback(server: Serv
     assert answer.json()["aggregations"]["share"]["value"] == 1
 
 
-def test_joined_records_expire_by_the_time_of_their_prediction(server: Server) -> None:
+def test_a_joined_record_expires_400_days_after_its_prediction(server: Server) -> None:
     server.predictions("one")
     server.join(given("one"))
     server.store.expire(THEN + 399 * DAY)

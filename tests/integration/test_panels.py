@@ -184,7 +184,7 @@ def accuracies() -> Iterator[Doc]:
             if reference == "labels":
                 own |= {"labelled": chance.randrange(1, 900), "random": chance.random() < 0.5}
             elif minute % 4 == 1:
-                own = {}  # a window that is unlike the profile
+                own = {}  # a window that is unlike the profile has no estimate
             found = {
                 "reference": reference,
                 "model": "a model",

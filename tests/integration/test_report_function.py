@@ -102,11 +102,11 @@ def test_the_report_of_the_day_is_in_the_bucket(
     assert "<script" not in page
     reported = [json.loads(line) for line in lines if '"report"' in line]
     assert [one["predictions"] for one in reported] == [predicted] * 2
-    # The function must log no text: old log lines would remain when a user sets LogText to "false".
+    # A user can set LogText to "false" later, but old log lines remain. So no text is logged.
     assert not [line for line in lines if TEXT in line]
 
 
-def test_a_refusal_of_the_bucket_fails_the_function_with_one_sentence(
+def test_if_the_bucket_refuses_the_report_the_function_fails_with_one_sentence(
     starting: Starting, predicted: int
 ) -> None:
     said = r"NotMade: the bucket refuses the report \(NoSuchBucket\)"

@@ -75,7 +75,7 @@ ENCODERS = ("Bert", "DistilBert", "Roberta", "XLMRoberta", "Electra")
 
 
 def encoder(name: str, labels: int) -> Any:
-    """Return a small model of an architecture, with random weights and more than two labels."""
+    """Return a small model of the architecture `name`, with random weights."""
     import transformers
 
     vocabulary = Tokenizer.from_file(str(TOKENIZER)).get_vocab_size()
@@ -189,7 +189,7 @@ def run(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.flo
 def test_a_stage_of_training_learns_labels_and_does_not_change_the_word_embeddings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Train on a few dozen sentences, with both training targets, and select an epoch."""
+    """Train on a few dozen sentences, with both targets (label and wrong tokens)."""
     import torch
     from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 

@@ -1,4 +1,7 @@
-"""Read and install the index template of a prefix, and determine which stack owns it."""
+"""Read and install the index template of an index prefix.
+
+The module also finds the stack that owns the prefix.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def index_template() -> dict[str, Any]:
 
 
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
-    """Return the template of a prefix in the form of OpenSearch's API, with its owner.
+    """Return the template of a prefix as OpenSearch's API expects it, with the prefix's owner.
 
     If the domain requires that the number of copies of an index is a multiple of `copies`, the
     template allows at most `copies` copies. For a domain without this rule, `copies` is None.
@@ -119,8 +122,8 @@ def release(server: Server, scope: Scope, templates: Templates) -> None:
 def _put(server: Server, scope: Scope, owner: str, copies: int | None) -> None:
     """Put the template into the domain.
 
-    If the installer may not read the domain's settings, `copies` may be wrong. The domain then
-    refuses the template, and the refusal names the right number.
+    If the installer has no permission to read the domain's settings, `copies` may be wrong. The
+    domain then refuses the template, and the refusal names the right number.
     """
     path = f"{PATH}/{scope.shared}"
     answer = server.ask("PUT", path, also={400}, json=rendered(scope, owner, copies))
@@ -139,7 +142,8 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
     """Return n if the number of copies of an index must be a multiple of n, otherwise None.
 
     In a domain with the setting `BALANCE` (Multi-AZ with Standby), n is the number of zones. If the
-    domain's settings may not be read, n is taken from the installed template.
+    installer has no permission to read the domain's settings, n is taken from the installed
+    template.
     """
     answer = server.ask("GET", SETTINGS, also={400, 401, 403, 404, 405})
     if answer.status != 200:
@@ -160,7 +164,7 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a template with its settings as in an answer: full names, and values as text."""
+    """Return a template whose settings have full names and text values, as in OpenSearch."""
     inner = template["template"] or {}
     return {**template, "template": {**inner, "settings": dict(_flat(inner.get("settings", {})))}}
 

@@ -12,7 +12,7 @@ from installer.prefix_and_stack import Scope
 from installer.server import Server
 
 DAYS: Final = 7  # longer than a weekend, on which a log group may write nothing
-NAMED: Final = 5  # the most log groups that a message names
+NAMED: Final = 5  # the largest number of log groups that a message names
 UNKNOWN: Final = "a group without a name"
 
 

@@ -71,6 +71,8 @@ profile = _profile()
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Judge every stream once, or run the `command` of an event (docs/monitoring.md).
 
+    A stream is the predictions of one model in one log group.
+
     If OpenSearch fails, one log line gives the reason, and the metric `MonitorRuns` is not written.
     An alarm reports that the metric is missing.
     """

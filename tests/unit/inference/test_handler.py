@@ -228,7 +228,7 @@ def test_each_sentence_of_a_batch_is_logged(load: Load, capsys: pytest.CaptureFi
     assert counted(output)["PredictionLatency"] == [record["latency_ms"] for record in left]
 
 
-def test_a_sentence_has_the_same_score_in_a_batch_and_alone(load: Load) -> None:
+def test_a_sentence_has_the_same_score_in_a_batch_as_in_its_own_request(load: Load) -> None:
     module = load()
     alone = [module.handler({"sentence": sentence}, Context())["prediction"] for sentence in BATCH]
     together = module.handler({"sentences": BATCH}, Context())["predictions"]
@@ -355,7 +355,9 @@ def test_with_log_text_true_the_text_is_in_the_log(
 REFUSALS = [
     pytest.param({"sentence": " "}, ("sentence-blank", 422, "sentence"), id="blank"),
     pytest.param(
-        {"sentences": [QUOKKA, 17]}, ("field-invalid", 422, "sentences[1]"), id="one of a batch"
+        {"sentences": [QUOKKA, 17]},
+        ("field-invalid", 422, "sentences[1]"),
+        id="one sentence of a batch",
     ),
     pytest.param(
         {"sentence": QUOKKA, "traffic": "quokka"}, ("field-invalid", 422, "traffic"), id="traffic"
@@ -436,9 +438,10 @@ def test_a_request_to_describe_the_model_gets_the_card_and_logs_nothing(
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", None])
-def test_a_folder_without_golden_sentences_is_described_without_them(
+def test_a_model_folder_without_golden_sentences_is_described_without_golden_sentences(
     content: str | None, load: Load, tmp_path: Path
 ) -> None:
+    """Golden sentences have known answers, which the canary compares with the model's answers."""
     for name in ("card.json", "model.onnx", "tokenizer.json"):
         (tmp_path / name).symlink_to(TESTED / name)
     if content is not None:

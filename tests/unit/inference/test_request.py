@@ -30,7 +30,7 @@ BAD_JSON = {
     "blank": "  ",
     "byte order mark": '\ufeff{"sentence": "a"}',
     "number of 5,000 digits": f'{{"sentence": {"7" * 5000}}}',
-    "nesting 100,000 deep": "[" * 100_000 + "]" * 100_000,
+    "100,000 levels of nesting": "[" * 100_000 + "]" * 100_000,
     "NaN": '{"sentence": "a", "more": NaN}',
     "infinity": '{"sentence": "a", "more": [-Infinity]}',
     "nesting never closed": '{"sentence": ' + "[" * 100_000,
@@ -176,7 +176,7 @@ def test_the_example_events_are_understood(name: str, expected: Request) -> None
         pytest.param(
             {"sentences": [BENCH]}, Request((BENCH,), batch=True), id="one sentence in a list"
         ),
-        pytest.param({"sentence": " a "}, Request((" a ",)), id="white space around"),
+        pytest.param({"sentence": " a "}, Request((" a ",)), id="white space around the sentence"),
         pytest.param(
             {"sentence": BENCH, "traffic": "test"}, Request((BENCH,), traffic="test"), id="traffic"
         ),

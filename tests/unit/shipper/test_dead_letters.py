@@ -190,9 +190,7 @@ def test_letters_are_listed_in_random_order(bucket: Bucket) -> None:
         pytest.param(Outcome(duplicate=3), LetterFate.REPLAYED, [], id="all already in the index"),
         pytest.param(Outcome(excluded=3), LetterFate.REPLAYED, [], id="all excluded"),
         pytest.param(Outcome(), LetterFate.REPLAYED, [], id="no lines"),
-        pytest.param(
-            Outcome(reasons=NEVER), LetterFate.WAITING, [KEY], id="all refused in every form"
-        ),
+        pytest.param(Outcome(reasons=NEVER), LetterFate.WAITING, [KEY], id="all refused"),
         pytest.param(
             Outcome(indexed=3, reasons=NEVER),
             LetterFate.WAITING,
@@ -203,7 +201,7 @@ def test_letters_are_listed_in_random_order(bucket: Bucket) -> None:
             Outcome(indexed=3, reasons=BUSY),
             LetterFate.WAITING,
             [KEY],
-            id="some busy, the rest delivered",
+            id="some rejected by a busy server, the rest delivered",
         ),
         pytest.param(
             Outcome(reasons=BUSY, available=False),
@@ -244,7 +242,7 @@ def test_the_payload_in_the_letter_is_shipped(bucket: Bucket) -> None:
         pytest.param(b"{}", id="an empty object"),
         pytest.param(json.dumps(EVENT).encode(), id="a payload that is not in a record"),
         pytest.param(b'["requestPayload"]', id="an array"),
-        pytest.param(b'{"payload":"{"}', id="a stream's payload that is no JSON"),
+        pytest.param(b'{"payload":"{"}', id="a Kinesis payload that is no JSON"),
         pytest.param(b'"requestPayload"', id="a string"),
         pytest.param(b"5", id="a number"),
         pytest.param(b"null", id="null"),
@@ -303,16 +301,19 @@ def test_a_letter_with_any_key_can_be_set_aside(bucket: Bucket, key: str) -> Non
             refusing("broken"),
             LetterFate.POISONED,
             [f"poison/{KEY}"],
-            id="unreadable again: it stays",
+            id="still unreadable: the letter stays",
         ),
         pytest.param(
             giving(Outcome(reasons=BUSY)),
             LetterFate.WAITING,
             [f"poison/{KEY}"],
-            id="busy: it stays",
+            id="server busy: the letter stays",
         ),
         pytest.param(
-            giving(Outcome(indexed=3)), LetterFate.REPLAYED, [], id="delivered: it is removed"
+            giving(Outcome(indexed=3)),
+            LetterFate.REPLAYED,
+            [],
+            id="delivered: the letter is removed",
         ),
     ],
 )
@@ -454,7 +455,7 @@ def test_letters_are_replayed_one_by_one(bucket: Bucket) -> None:
         ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
     ],
 )
-def test_if_the_bucket_fails_the_letter_waits_and_its_delivered_lines_are_counted(
+def test_after_an_error_of_the_bucket_the_letter_waits_and_delivered_lines_count(
     *,
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
@@ -500,12 +501,14 @@ def test_a_bucket_that_does_not_answer_does_not_block_the_replay(
     ("outcome", "tried"),
     [
         pytest.param(
-            Outcome(reasons=Counter({"403 security_exception": 1}), denied=True), 3, id="denied"
+            Outcome(reasons=Counter({"403 security_exception": 1}), denied=True),
+            3,
+            id="the login is refused",
         ),
-        pytest.param(Outcome(reasons=NEVER), 5, id="refused"),
+        pytest.param(Outcome(reasons=NEVER), 5, id="the documents are refused"),
     ],
 )
-def test_a_login_that_is_refused_ends_the_replay(
+def test_refused_logins_end_the_replay_and_refused_documents_do_not(
     bucket: Bucket, outcome: Outcome, tried: int
 ) -> None:
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 FORMAT: Final = 1
 BINNED: Final = ("prediction.score", "input.words", "input.non_letter_share")
 HASHES: Final = 500  # the largest number of hashes of frequent texts that a baseline keeps
-LEAST: Final = 3  # the fewest windows that a baseline may have
+LEAST: Final = 3  # a baseline needs at least this number of windows
 DOMINANT: Final = 0.5  # a writing system (script) is usual if at least this share of rows has it
 
 
@@ -94,7 +94,7 @@ class Baseline:
 
 
 def fit(summaries: Sequence[Summary]) -> Baseline:
-    """Fit a baseline to whole windows of one stream and version.
+    """Fit a baseline to whole windows of one stream (a model in a log group) and one version.
 
     Raises `TooFewWindows` for fewer than three windows.
     """
@@ -135,7 +135,7 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
             missing[name] = NOT_THERE
             continue
         grouping[name] = chi_squared_groups.deciles(counts.sum(axis=0), name)
-        # If all rows have one value, the values that never occurred form a group of their own.
+        # If all rows have the same value, all other values form a second group.
         if grouping[name].max() == 0:
             grouping[name] = (counts.sum(axis=0) == 0).astype(np.int64)
         bins[name] = share_test.fit(chi_squared_groups.grouped(counts, grouping[name]))

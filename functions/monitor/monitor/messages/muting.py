@@ -1,7 +1,8 @@
-"""Times in which messages are not sent: a person muted them, or announced unusual traffic.
+"""Times in which no messages are sent (silences).
 
-During a silence, windows are judged and shown in charts as usual. If a notice lasts longer than the
-silence, its message is sent when the silence ends.
+A person mutes messages for a time, or announces a time of unusual traffic. During a silence,
+windows are judged and shown in charts as usual. If a notice (several unusual windows in a row)
+lasts longer than the silence, its message is sent when the silence ends.
 """
 
 from __future__ import annotations
