@@ -56,7 +56,7 @@ OWN: Final = "PredictionMonitor"
 
 @pytest.fixture(scope="module", params=SHAPES)
 def resources(request: pytest.FixtureRequest) -> Resources:
-    """Return the resources of the stack in one of its shapes."""
+    """Return the resources of the stack in one of its shapes, which are sets of parameters."""
     return deployed(SHAPES[request.param])
 
 
