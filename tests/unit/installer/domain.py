@@ -30,12 +30,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 BASE_PATH = "/_dashboards"
+# the newest version of each type of saved object that Dashboards accepts
 NEWEST = {
     "index-pattern": "7.6.0",
     "search": "7.9.3",
     "visualization": "7.10.0",
     "dashboard": "7.9.3",
 }
+# attributes that a request must contain as strings
 STRINGS = (
     "visState",
     "uiStateJSON",
@@ -45,6 +47,7 @@ STRINGS = (
     "fields",
     "fieldFormatMap",
 )
+# requests to paths with these ends do not count as writes
 READING = ("_bulk_get", "shorten_url", "_search")
 
 
@@ -89,6 +92,7 @@ class Domain:
     answers: dict[str, deque[Reply | None]] = field(default_factory=dict)
     templates: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # the retention policy of each index, and the version of this policy
     indices: dict[str, tuple[str | None, int | None]] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)  # when an index was created, in ms
     documents: list[dict[str, Any]] = field(default_factory=list)  # recent documents

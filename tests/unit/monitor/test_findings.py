@@ -107,7 +107,7 @@ def test_a_version_gets_no_message_if_the_baseline_cannot_give_notices(
     assert messages(compared(findings), accepted=used) == []
 
 
-def test_the_message_about_an_outage_has_the_usual_numbers() -> None:
+def test_the_message_about_an_outage_says_how_many_predictions_are_usual() -> None:
     state, _ = followed(day(hours=8))
     now = NEXT + 40 * HOUR
     few = [replace(day(hours=8)[0], start=NEXT + 9 * HOUR, rows=7)]

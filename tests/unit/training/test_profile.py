@@ -173,7 +173,7 @@ def test_edges_of_whole_numbers_are_whole(values: list[int]) -> None:
         (1.0, 9),
     ],
 )
-def test_a_score_is_counted_in_its_bin_of_calibration(score: float, place: int) -> None:
+def test_calibration_counts_a_score_in_the_right_bin(score: float, place: int) -> None:
     found = calibration([score], ["yes"], ["yes"])
     assert [one["count"] for one in found["bins"]] == [int(at == place) for at in range(10)]
     chosen = found["bins"][place]
@@ -424,7 +424,7 @@ def test_the_projection_has_the_stated_digest() -> None:
 
 
 @pytest.mark.example
-def test_golden_sentences_are_those_of_the_file() -> None:
+def test_golden_sentences_are_those_of_golden_json() -> None:
     ours = json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert [{name: one[name] for name in ("case", "text")} for one in SENTENCES] == ours
     assert len({one["text"] for one in SENTENCES}) == len(SENTENCES) >= 32
@@ -444,7 +444,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 @pytest.mark.example
 @pytest.mark.parametrize("kind", KINDS)
-def test_golden_sentences_have_some_of_each_kind(kind: str) -> None:
+def test_each_kind_of_golden_sentence_occurs(kind: str) -> None:
     assert any(KINDS[kind](one) for one in SENTENCES)
 
 
