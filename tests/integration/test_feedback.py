@@ -328,7 +328,7 @@ def test_a_label_waits_for_its_late_prediction_and_an_unfitting_label_joins_noth
     said = capsys.readouterr()
     assert "5 rows are read: 0 labels are new, 1 replace an earlier label." in said.out
     assert "row 2: nobody: no live prediction of the stack has this id" in said.out
-    assert "deleted after its retention time" in said.out
+    assert "deleted at the end of its retention" in said.out
     assert "4 of 5 rows did not join" in said.err
     with rejected.open(newline="") as opened:
         reasons = [row["reason"] for row in csv.DictReader(opened)]
