@@ -32,7 +32,8 @@ from tools.root import ROOT
 
 MODEL: Final = ROOT / "functions" / "inference" / "model"
 FILES: Final = ("model.onnx", "tokenizer.json")
-# The targets by number of word pieces: the other file's time divided by this file's time.
+# The target for each number of word pieces. The other file's time, divided by this file's time, is
+# compared with it.
 TARGETS: Final = {
     12: Target("≥", 1.8), 30: Target("≥", 1.9), 128: Target("≥", 1.9),
 }  # fmt: skip

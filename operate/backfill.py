@@ -106,8 +106,8 @@ def _filters(logs: Any, log_group: str) -> list[dict[str, Any]]:
 def subscribed_pattern(logs: Any, log_group: str) -> str:
     """Return the filter pattern of a log group's only subscription.
 
-    Raises `PatternUnknown` unless there is exactly one subscription that selects lines by its
-    pattern alone.
+    Raises `PatternUnknown` unless there is exactly one subscription that selects lines only by
+    its pattern.
     """
     filters = _filters(logs, log_group)
     hint = "select the lines with --pattern ('' for all)"

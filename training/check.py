@@ -83,9 +83,9 @@ def _profile(folder: Path) -> dict[str, Any]:
 
 
 def _check_golden(folder: Path, classifier: Classifier, golden: dict[str, Any]) -> None:
-    """Check that every golden sentence still gets the recorded answer.
+    """Check that every golden sentence, a text with a recorded answer, still gets this answer.
 
-    The number of word pieces must be equal. The probability of the label may differ by the
+    The number of word pieces must be equal. The probability of the label may differ by at most the
     tolerance for this kind of processor.
     """
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())

@@ -1,5 +1,6 @@
 """Computes the share of the monitor's windows in which other methods find drift.
 
+A window is the predictions that are judged together.
 The other methods are PSI (population stability index), the Kolmogorov-Smirnov test (KS), and the
 published default rule of Evidently.
 """
@@ -16,7 +17,7 @@ from bench.monitor.rows import FIELDS
 from bench.monitor.traffic import Index, Table
 
 PSI: Final = 0.2  # a larger PSI counts as drift
-EMPTY: Final = 1e-4  # an empty bin counts as this share
+EMPTY: Final = 1e-4  # replaces each smaller share of a bin, because log(0) does not exist
 KS: Final = 0.05  # a smaller p counts as drift
 # Evidently's rule, from its documentation "Data drift algorithm":
 # - With up to 1,000 reference rows, a column drifts if the p of a test is below .05. A column of
@@ -34,9 +35,10 @@ COLUMNS: Final = (
 
 
 def verdicts(source: Table, reference: Index, windows: Index) -> dict[str, float]:
-    """Return the share of windows in which each rival finds drift.
+    """Return the share of windows in which each of the other methods finds drift.
 
-    `windows` has the shape (windows, rows of a window), and `reference` has the shape (rows,).
+    `windows` and `reference` contain numbers of rows of `source`. `windows` has the shape (windows,
+    rows of a window), and `reference` has the shape (rows,).
     """
     before = {name: source.numbers[reference, FIELDS.index(name) + 1] for name in COLUMNS}
     found = np.array([_of_window(source, before, reference, rows) for rows in windows])

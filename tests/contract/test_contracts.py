@@ -258,6 +258,7 @@ def test_an_older_record_lacks_only_fields_that_no_reader_needs() -> None:
 
 
 def test_the_index_template_has_every_field_that_a_rescue_adds() -> None:
+    """A rescue indexes a document without the field that the index refused."""
     rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
     # The group `twice` is not a field: the name of a field that occurs twice is stored in `name`.
     named = {*FIELD.groupindex, *LIMIT.groupindex} - {"twice"}

@@ -33,7 +33,7 @@ def test_the_workflows_have_exactly_these_jobs() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
+def test_actions_are_pinned_to_commits_and_name_their_versions(path: Path) -> None:
     used = re.findall(r"uses: (.+)", path.read_text())
     assert used
     assert [
@@ -68,7 +68,7 @@ def test_no_step_runs_text_that_a_stranger_wrote(job: dict[str, Any]) -> None:
     assert int(job["timeout-minutes"]) <= 120
 
 
-def test_a_strangers_pull_request_starts_no_workflow_with_rights_or_secrets() -> None:
+def test_a_pull_request_of_a_stranger_starts_no_workflow_with_rights_or_secrets() -> None:
     assert WORKFLOWS["test"]["on"].keys() == {"push", "pull_request", "schedule"}
     assert WORKFLOWS["deploy"]["on"].keys() == {"workflow_dispatch", "release"}
     assert not [

@@ -71,7 +71,8 @@ def run(url: str, capsys: pytest.CaptureFixture[str]) -> Run:
 def test_summaries_become_a_baseline_in_use(run: Run) -> None:
     code, output, errors = run("feasible")
     assert (code, errors) == (0, "")
-    assert "predictions a day of version 1, the mean of " in output
+    assert "  Version 1: " in output
+    assert " predictions a day, the mean of " in output
     assert "At most one false notice" in output
     assert "no baseline is accepted" in run("baseline", "show")[1]
     code, output, errors = run("baseline", "accept", "--from", day(8), "--to", day(2))

@@ -47,7 +47,7 @@ def found(
 
 def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
     body = json.dumps({"sentence": "The boy is sitting on a zyzzyva bench"})
-    # these two invocations end the cold starts, which must not count
+    # these two invocations start the functions, because the five seconds exclude cold starts
     running.inference.invoke({"describe": True})
     running.shipper.invoke(json.loads((SAMPLES / "control-message.json").read_text()))
 
@@ -158,7 +158,7 @@ def test_the_gateway_itself_answers_404_to_another_method_or_path(
 
 
 def test_a_node_does_not_start_if_another_node_has_its_port(running: Stack) -> None:
-    """Two nodes that start at the same time may both find a port free."""
+    """If two nodes start at the same time, both may find that the same port is free."""
     port = urlsplit(running.opensearch_url).port or 0
     with pytest.raises(UserError, match="OpenSearch did not start"), opensearch.node(port):
         pass

@@ -36,8 +36,8 @@ class Part:
 class Step:
     """Parts that are installed or removed together.
 
-    `install` and `remove` take the names of the chosen parts, and raise `UserError`. `before` is a
-    message that is printed before the step is done.
+    `install` and `remove` take the names of the chosen parts, and can raise `UserError`. `before`
+    is a message that is printed before the step is done.
     """
 
     parts: list[Part]
@@ -53,7 +53,8 @@ def nothing(_: Collection[str]) -> None:
 def found_as(found: object, *, right: bool) -> State:
     """Return the state of a part that nobody is expected to change by hand.
 
-    `found` is the part on the server, or None. `right` is true if it equals the desired part.
+    `found` is the part on the server, or None. `right` is true if the part on the server
+    equals the desired part.
     """
     return State.MISSING if found is None else State.INSTALLED if right else State.DIFFERENT
 

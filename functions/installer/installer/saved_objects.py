@@ -18,7 +18,7 @@ PRODUCT: Final = "Prediction Monitor: "  # the start of each dashboard's title
 FOLDER: Final = files.FOLDER / "saved"
 # An object refers only to objects of earlier types in this list.
 TYPES: Final = ("index-pattern", "search", "visualization", "dashboard")
-VIEW: Final = re.compile(r"\(#/view/([\w-]+)\)")  # a link to a dashboard in a text
+VIEW: Final = re.compile(r"\(#/view/([\w-]+)\)")  # in a text, a link to a dashboard
 # Attributes that the API requires as JSON strings.
 STRINGS: Final = (
     "visState",

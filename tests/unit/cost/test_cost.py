@@ -78,10 +78,11 @@ BY_HAND: list[tuple[Size, str, float]] = [
         606.69,
     ),
     (LARGE, "CloudWatch: log kept", 2.5132),  # 1,213.38 / 30.4167 x 14 x 0.15 = 83.77 GB
-    (SMALL, "CloudWatch: metrics, alarms", 17.10),  # 36 x 0.30 + 33 x 0.10 + 3
+    # 36 metrics x 0.30; 33 metrics of alarms x 0.10; a dashboard: 3
+    (SMALL, "CloudWatch: metrics, alarms", 17.10),
     (SMALL, "Secrets Manager", 0.80),
     (LARGE, "Answers to the internet", 27.375),  # 608,333,333 x 500 = 304.17 GB
-    (SMALL, "S3 and SNS", 0.0312),  # 5,840 x 0.000005 + 100 x 0.00002
+    (SMALL, "S3 and SNS", 0.0312),  # 5,840 lists x 0.000005 + 100 mails x 0.00002
 ]
 
 
@@ -180,8 +181,8 @@ def of_type(kind: str) -> list[dict[str, Any]]:
 def metrics_of_alarms() -> int:
     """Count the metrics of all alarms that every stack has.
 
-    An alarm has one metric, or several if it is on a calculation. A query counts as one metric. The
-    conditions in `extra` belong to alarms that not every stack has.
+    An alarm has one metric, or several if it watches the result of a calculation. A query counts as
+    one metric. The conditions in `extra` belong to alarms that not every stack has.
     """
     extra = {"HasLogGroups", "MakesReports", "AlarmsOfAccuracy", "HasStream"}
     found = [each for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
@@ -276,7 +277,7 @@ def test_the_sample_record_takes_half_to_seven_tenths_of_the_log_of_a_request() 
 
 
 @pytest.mark.parametrize("size", SIZES, ids=NAMES)
-def test_the_template_can_make_the_domain_and_the_index_fits_into_it(size: Size) -> None:
+def test_the_template_can_make_the_domain_and_its_disk_is_large_enough(size: Size) -> None:
     assert size.instance in KNOWN
     assert re.fullmatch(PARAMETERS["DomainInstanceType"]["AllowedPattern"], size.instance)
     assert size.instances in PARAMETERS["DomainInstanceCount"]["AllowedValues"]
@@ -326,7 +327,7 @@ def test_the_command_shows_every_size(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
-def test_a_users_own_size_is_calculated_like_the_three_sizes(
+def test_a_size_that_a_user_gives_is_calculated_like_the_three_sizes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     medium = SIZES[1]

@@ -52,7 +52,9 @@ def test_a_second_stack_shares_template_and_policy_and_removes_only_its_own_part
     assert held(domain) == before
 
 
-def test_a_stack_that_installs_owns_a_template_without_an_owner(domain: Domain, run: Run) -> None:
+def test_a_template_that_lost_its_owner_belongs_to_the_next_stack_that_installs(
+    domain: Domain, run: Run
+) -> None:
     run("install", "--stack", "prod")
     run("install", "--stack", "dev")
     _, output, _ = run("remove", "--stack", "prod")
@@ -114,9 +116,10 @@ def test_another_prefix_has_its_own_template_policy_and_objects(domain: Domain, 
     assert {key: value for key, value in held(domain).items() if key in before} == before
 
 
-def test_parts_without_a_stack_in_their_names_belong_to_the_stack_that_the_manifest_names(
+def test_parts_without_a_stack_in_their_names_belong_to_the_stack_of_the_manifest(
     domain: Domain, run: Run
 ) -> None:
+    """The manifest is the attribute `predictionMonitor` of the index pattern."""
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
     pattern["predictionMonitor"]["stack"] = "prod"  # as after an update of prod

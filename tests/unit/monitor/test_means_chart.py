@@ -1,4 +1,4 @@
-"""Tests the control chart of the means of windows."""
+"""Tests the control chart of the means of windows. `deff` is the design effect."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def of_means(values: np.ndarray, names: Sequence[str] = NAMES, *, start: int = M
 
 
 def noise(count: int, seed: int, *, times: float = 1.0) -> np.ndarray:
-    """Return random means of windows. Their variance is `times` that of independent rows."""
+    """Return random means of windows.
+
+    Their variance is the variance of means of independent rows, multiplied by `times`.
+    """
     return np.random.default_rng(seed).normal(0, (times / ROWS) ** 0.5, (count, len(NAMES)))
 
 
@@ -67,7 +70,7 @@ def test_a_daily_cycle_does_not_change_deff() -> None:
     chart, _ = means_chart.fit(of_means(noise(168, 2) + cycle(168, 0.5)), NAMES)
     assert chart
     assert chart.deff == pytest.approx(1.0, abs=0.2)
-    # Without a comparison by hours, the cycle would add this variance.
+    # Without a comparison by hours, the cycle would increase deff by ten times this limit.
     assert (chart.deff - 1) < np.var(cycle(168, 0.5)[:, 0]) * ROWS / 10
 
 
@@ -118,7 +121,7 @@ def test_constant_and_redundant_components_are_left_out_with_a_reason() -> None:
     ("input.words", [-3] * 100, 0),
     ("input.non_letter_share", [0.1] * 90 + [0.555] * 10, 0.56),
 ])  # fmt: skip
-def test_a_cap_is_the_upper_edge_of_the_bin_that_holds_the_99_percent_quantile(
+def test_a_cap_is_the_upper_edge_of_the_bin_of_the_99_percent_quantile(
     name: str, values: list[float], expected: float
 ) -> None:
     counts = np.bincount(SCALES[name].codes(values), minlength=SCALES[name].count).astype(float)

@@ -113,7 +113,7 @@ def test_the_mean_score_of_a_model_that_is_not_calibrated_is_not_called_accuracy
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
-def test_the_card_of_the_model_is_used_only_if_it_says_that_the_model_is_calibrated(
+def test_the_card_is_used_only_if_it_calls_the_model_calibrated(
     calibrated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("card.json", "profile.json"):
@@ -283,7 +283,7 @@ def test_texts_with_fewer_letters_are_a_change_of_the_texts(part: str) -> None:
 
 def test_a_canary_without_an_answer_is_no_failure_of_the_model() -> None:
     found = compose(facts(moved=(LABEL,), canary=SILENT))
-    assert "the canary got no answer that it can compare at 12:00" in found.text
+    assert "the canary got no comparable answer at 12:00" in found.text
     assert "FAILED" not in found.text
 
 
@@ -375,7 +375,7 @@ FRESH = (
 )
 
 
-def test_links_stay_links_whatever_the_stream_is_called() -> None:
+def test_links_are_valid_for_any_name_of_a_stream() -> None:
     made = links(FRESH, replace(STREAM, model="a'b\"c &#d"), NOON, NOON + 60)
     assert all(" " not in link and '"' not in link and "&#" not in link for link in made.values())
     assert "from:'2026-11-20T12:00:00.000Z'" in made["These predictions"]
@@ -393,7 +393,7 @@ def test_links_lead_to_the_objects_that_the_installer_made(mark: str, tenant: st
     assert f"index:prediction-monitor-cwl{mark}," in discover
 
 
-def test_a_link_leads_to_the_report_of_the_windows_day() -> None:
+def test_a_link_leads_to_the_report_of_the_day_of_the_window() -> None:
     reports = "https://eu-west-1.console.aws.amazon.com/s3/object/b?region=eu-west-1&prefix="
     start = {"OPENSEARCH_URL": "https://domain", "STACK": "prod"}
     given = settings(start | {"REPORT_URL": reports}).reports

@@ -434,7 +434,8 @@ LOOK = "look at what moved, and at the newest and the strangest inputs."
     [
         ("notice", "begins", "wait until morning", f"this can wait until morning. Then: {LOOK}"),
         ("notice", "spreads", "roll back", f"should roll back. Also: {LOOK}"),
-        ("notice", "recovers", "nothing", LOOK.capitalize()),  # is about an older notice
+        # A message about a recovery belongs to an older notice.
+        ("notice", "recovers", "nothing", LOOK.capitalize()),
         ("stale", "stale", "look now", "says that you should look now: check that requests"),
         ("stale", "stale", "wait until morning", "says that this can wait until morning"),
         ("ok", "begins", "wait until morning", "No change from the baseline"),

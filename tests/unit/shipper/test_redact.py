@@ -387,7 +387,8 @@ def test_a_line_of_lambda_without_a_named_field_is_not_changed() -> None:
         ),
         pytest.param(
             "x", {"a@b.de": {"token": [SECRET]}}, ALL,
-            (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}), id="other values",
+            (WITHHELD, {"[email]": {"token": hashed('["Sesame"]')}}),
+            id="in an object with a masked name",
         ),
     ],
 )  # fmt: skip
@@ -451,7 +452,7 @@ def test_a_name_is_masked_even_if_its_value_is_redacted() -> None:
     assert shown(compact(line), ALL)[1] == {"[email] .token": hashed(SECRET), "[email]": 1}
 
 
-def test_each_pattern_can_be_used_alone() -> None:
+def test_each_pattern_can_be_used_without_the_other() -> None:
     line = "a@b.de 4111111111111111"
     assert shown(line, Redaction({}, ("email",), b""))[0] == "[email] 4111111111111111"
     assert shown(line, Redaction({}, ("number",), b""))[0] == "a@b.de [number]"
@@ -520,7 +521,10 @@ def repeats(pattern: Any) -> Iterator[tuple[Any, int, Any]]:
 
 
 def test_expressions_that_may_match_anywhere_have_bounded_repetitions() -> None:
-    """A repetition without a bound, tried from every place of a text, takes quadratic time."""
+    """If a repetition without a bound is tried from every place of a text, this takes too long.
+
+    The time then grows with the square of the length of the text.
+    """
     followed = redact._near(frozenset({"password", "token"}))[1]
     endless = {
         (expression.pattern, str(repeated))
@@ -540,7 +544,7 @@ def test_expressions_that_may_match_anywhere_have_bounded_repetitions() -> None:
 
 
 @pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
-def test_decoding_ends_and_takes_time_linear_in_the_length_of_the_text(text: str) -> None:
+def test_decoding_ends_and_its_time_grows_linearly_with_the_text(text: str) -> None:
     """A reading is the text after one level of decoding, and a level reads each character once.
 
     So the time grows with the total length of the readings.
@@ -557,7 +561,7 @@ def test_decoding_ends_and_takes_time_linear_in_the_length_of_the_text(text: str
 def test_the_origin_of_each_decoded_character_is_known(text: str) -> None:
     """The origins of the characters of a decoded text are in order.
 
-    A character whose origin is one character was not decoded, and is equal to it.
+    If the origin of a character is one character, both are equal, because nothing was decoded.
     """
     for reading, origin in readings(text):
         spans = [origin(place, place + 1) for place in range(len(reading))]

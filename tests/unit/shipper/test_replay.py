@@ -211,10 +211,13 @@ def test_a_scheduled_replay_takes_all_waiting_letters(
     assert (summary["level"], rest) == ("INFO", [])
 
 
-def test_batches_that_lambda_gave_up_on_are_replayed_too(
+def test_batches_that_lambda_no_longer_retries_are_replayed_too(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A batch with an unreadable record is set aside after its other lines were delivered."""
+    """A batch holds records of a Kinesis stream.
+
+    A batch with an unreadable record is set aside after its other lines were delivered.
+    """
     for batch in (["1", "2"], ["3", ""], [""]):
         stream = Stream()
         for each in batch:
@@ -290,7 +293,8 @@ def test_each_letter_is_counted_and_logged_by_its_result(
         "the user needs the permission to write cwl-log-2026.11.23"
     )
     assert said["unreadable"][2].startswith("awslogs.data is not base64")
-    # this letter is not set aside: its payload can be read, but the index refuses a document
+    # The letter `hopeless` is not set aside. Its payload can be read, but the index refuses a
+    # document.
     assert left(s3).count("hopeless") == 1
 
 
@@ -483,7 +487,7 @@ def test_letters_that_were_set_aside_are_replayed_by_prefix(
 # --- limits of rate and time
 
 
-def test_the_rate_is_kept(load: Load, s3: Any) -> None:
+def test_the_replay_is_not_faster_than_the_rate_limit(load: Load, s3: Any) -> None:
     put(s3, "one", payload("1", "2", "3"))
     put(s3, "two", payload("4", "5", "6"))
     handler = load(EVENTS_PER_SECOND="10").handler
@@ -647,14 +651,16 @@ def test_the_size_limit_of_a_payload_is_a_setting(load: Load, s3: Any) -> None:
     ("refuse", "always"),
     [
         pytest.param({}, None, id="shipped"),
-        pytest.param({"1": UNPARSED, "2": REJECTED}, None, id="refused, busy"),
-        pytest.param({"1": UNPARSED, "2": UNPARSED}, None, id="permanently refused"),
+        pytest.param(
+            {"1": UNPARSED, "2": REJECTED}, None, id="refused permanently and temporarily"
+        ),
+        pytest.param({"1": UNPARSED, "2": UNPARSED}, None, id="refused permanently"),
         pytest.param({}, Answer(503, "text/html", LINE.encode()), id="unavailable"),
         pytest.param({}, as_json(403, problem("security_exception", LINE, 403)), id="not allowed"),
         pytest.param({}, CLOSE, id="closed"),
     ],
 )
-def test_no_line_and_no_secret_is_written(
+def test_the_log_contains_no_shipped_line_and_no_secret(
     *,
     load: Load,
     bulk: Bulk,

@@ -1,6 +1,8 @@
 """Evaluates a proposed baseline and collects the reasons against it.
 
-All functions are pure functions of slots. A slot is the summary of 15 minutes of predictions.
+All functions are pure functions of slots. A slot is the summary of 15 minutes of predictions. A
+window is the predictions that are judged together. A notice means that several windows in a row are
+unusual.
 """
 
 from __future__ import annotations
@@ -169,10 +171,10 @@ def comparison(old: Accepted, new: Accepted) -> list[tuple[str, str, str]]:
 
 
 def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str]:
-    """Return sentences that say how large a change can be detected, and after how long.
+    """Return sentences about the smallest change that can be detected, and the time until a notice.
 
-    The calculation assumes that all `streams` streams together may give at most one false notice in
-    `days` days.
+    The calculation allows at most one false notice in `days` days. This limit is for all streams
+    together, and `streams` is their number.
     """
     if not slots:
         return ["No predictions in these days."]
@@ -185,7 +187,7 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
     planned = plan(of_one)
     lines = [
         (
-            f"{a_day:,.0f} predictions a day of version {newest.version or 'none'},"
+            f"Version {newest.version or 'none'}: {a_day:,.0f} predictions a day,"
             f" the mean of {span / DAY:.0f} days."
         ),
         planned.sentence(),

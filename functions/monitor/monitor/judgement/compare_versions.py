@@ -1,7 +1,8 @@
 """Compares two versions of a model that answered during the same time.
 
 Each comparison is about the mean of a component, or about the share of a label. A component is a
-number that each prediction has, such as its score.
+number that each prediction has, such as its score. A slot is the summary of 15 minutes of
+predictions.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Difference:
     """The difference of a component's mean, or of a label's share, between two versions.
 
     `newer` and `older` are the means or shares of the newer and of the older version. `effect` is
-    their difference. For a component it is in standard deviations of rows. An effect below `floor`
-    does not count. `p` is already multiplied by the number of comparisons.
+    their difference. For a component, it is in standard deviations of single predictions. An effect
+    below `floor` does not count. `p` is already multiplied by the number of comparisons.
     """
 
     name: str
@@ -43,8 +44,8 @@ def compare(older: Sequence[Summary], newer: Sequence[Summary], *, deff: float) 
     a version lacks are left out. If the versions have different profiles (statistics of the model's
     validation texts), components that depend on the profile are left out too.
 
-    Each comparison is a z test of two means or shares. The variance of rows is multiplied by
-    `deff`, the design effect of the baseline.
+    Each comparison is a z test of two means or shares. The variance of single predictions is
+    multiplied by `deff`, the design effect of the baseline.
     """
     fields = Fields.ALL if older[0].profile == newer[0].profile else Fields.UNPROFILED
     windows = stack([total(older), total(newer)])

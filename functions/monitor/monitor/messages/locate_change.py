@@ -1,7 +1,8 @@
-"""Finds the part of the traffic in which a number changed, such as a version or a script.
+"""Finds the part of the traffic, such as one version of the model, in which a number changed.
 
-A number, such as the share of a label, is computed for each version of the model, for each script,
-and for each value of a keyword field. Each part of the traffic has a share of the change:
+A number, such as the share of a label, is computed for each version of the model, for each script
+(writing system), and for each value of a keyword field. Each part of the traffic
+has a share of the change:
 
     rows of the part x (number in the part - usual number)
     ------------------------------------------------------
@@ -31,9 +32,9 @@ VALUES: Final = 10  # the largest number of values of an attribute in an answer
 # least this number.
 MORE: Final = 0.2
 LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
-EARLIER: Final = 7 * DAY  # a value is new if no prediction in this time before the change has it
+EARLIER: Final = 7 * DAY  # a value is new if no prediction had it in this time before the change
 DEPLOYED: Final = 30 * DAY  # older deployments are not looked for
-PASSES: Final = 2 * HOUR  # a canary result this much older than the window's end is ignored
+PASSES: Final = 2 * HOUR  # before the window's end: older canary results are ignored
 # Typical words are looked for in this number of predictions of each shard.
 SAMPLE: Final = 200
 # The words are also counted in this number of earlier predictions of each shard.
@@ -41,7 +42,7 @@ EARLIER_SAMPLE: Final = 1000
 CANDIDATES: Final = {
     "words": {"significant_text": {"field": "text", "size": 50, "filter_duplicate_text": True}}
 }
-TYPICAL: Final = 5  # the most typical words in a message
+TYPICAL: Final = 5  # the largest number of typical words in a message
 MANY: Final = 2.0  # a typical word is at least this many times as frequent as in earlier texts
 
 

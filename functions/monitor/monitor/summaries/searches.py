@@ -14,9 +14,9 @@ from monitor.summaries.summary import MOMENTS, PROBABILITY, SLOT, TOP, Stream
 
 STREAMS: Final = 500  # the largest number of streams in an answer
 LABELS: Final = 50  # the largest number of labels in an answer
-VALUES: Final = 50  # the most flags, and the most scripts, in an answer
-# The most pairs of slot and version in an answer. A pair has at most about 1,900 buckets
-# (`buckets`), and OpenSearch refuses an answer with more than 65,535 buckets.
+VALUES: Final = 50  # the largest number of flags, and of scripts, in an answer
+# The largest number of pairs of slot and version in an answer. A pair has at most about 1,900
+# buckets (`buckets`), and OpenSearch refuses an answer with more than 65,535 buckets.
 PAGE: Final = 30
 SPAN: Final = 8 * SLOT  # the length of the time span that one search reads, in seconds
 NOTHING_ABOVE: Final = 1e-9  # no share lies between 0 and this number
@@ -92,8 +92,8 @@ def slots(
 ) -> dict[str, Any]:
     """Return the search for the statistics of each slot and version.
 
-    The answer has at most `PAGE` pairs of slot and version, those after the key `after`. `names`
-    are the labels whose probabilities are searched.
+    The answer has at most 30 (`PAGE`) pairs of slot and version. If `after` is given, it has only
+    pairs after this key. `names` are the labels whose probabilities are searched.
     """
     slot = {"date_histogram": {"field": "@timestamp", "fixed_interval": f"{SLOT}s"}}
     composite: dict[str, Any] = {"size": PAGE, "sources": [{"slot": slot}, *_sources(PARTS)]}
