@@ -1,10 +1,11 @@
 """`python -m bench.requests_by_route` counts the requests that the shipper sends for 1,000 records.
 
-The two routes are compared: CloudWatch Logs invokes the shipper directly, or through a stream. The
-table has a row for each size of payload. The load of the machine does not change these counts.
+The two routes are compared: CloudWatch Logs invokes the shipper directly, or through a Kinesis
+stream. The table has a row for each size of payload. The load of the machine does not change these
+counts.
 
 Lambda's event source mapping reads batches from the stream. Here the batches have the size and the
-limits of the template's mapping. All records are in the stream before the mapping starts to read.
+limits of the template's mapping. All payloads are in the stream before the mapping starts to read.
 """
 
 from __future__ import annotations

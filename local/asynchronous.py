@@ -1,8 +1,8 @@
 """Emulate Lambda's asynchronous invocation: retries, then the dead-letter bucket.
 
 Differences from AWS:
-- The caller waits until an event has succeeded or failed for good, so the retries of one event
-  delay the next event. AWS queues events, and a later event can overtake an earlier one.
+- The caller waits until an event has succeeded, or its last retry has failed. So the retries of one
+  event delay the next event. AWS queues events, and a later event can overtake an earlier one.
 - The local stack uses shorter delays.
 - No event becomes too old, is throttled, or is delivered twice by chance.
 """

@@ -125,7 +125,7 @@ def outcome(total: Outcome) -> str:
 
 
 def fates(counted: Counter[str]) -> str:
-    """Return the number of dead letters by fate."""
+    """Return how many dead letters had each fate, such as `replayed`."""
     return ", ".join(f"{counted[fate]} {fate}" for fate in LetterFate)
 
 

@@ -19,7 +19,7 @@ from tools.errors import UserError
 MONTH_SECONDS: Final = estimate.HOURS * 3600
 DAY_SECONDS: Final = 86_400
 KB: Final = 1_024  # Kinesis bills each record as a multiple of this
-# The following numbers are those of template.yaml (tests/unit/scale/test_scale.py).
+# The following numbers are those of template.yaml. tests/unit/scale/test_scale.py compares them.
 SHIPPER_SECONDS: Final = 120  # the time limit of an invocation
 BATCH_RECORDS: Final = 500  # the largest number of records of the stream in one invocation
 WINDOW_SECONDS: Final = 1  # records of a shard are collected for this time before an invocation
@@ -168,7 +168,7 @@ def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
         and rate * _copies(nodes) * figures.INDEX_MICROSECONDS / 1e6
         <= nodes * processors * figures.BUSY
         # A domain of t3 nodes is only for a trial, and has one node. Every other domain has two
-        # nodes or more, so that one node may fail.
+        # nodes or more, so that it still works if one node fails.
         and (nodes == 1) == instance.startswith("t3")
     ]
     if not found:
@@ -268,7 +268,7 @@ def _copies(nodes: int) -> int:
 
 
 def _gib(rate: float, way: Way, nodes: int) -> int:
-    """Return the GiB of each node's disk. The smallest disk has 10, the template's default."""
+    """Return the GiB of each node's disk. The smallest disk has 10 GiB, the template's default."""
     a_day = rate * DAY_SECONDS * estimate.DOCUMENT_BYTES
     data = a_day * (way.days + 1) * _copies(nodes) / nodes / estimate.GIB
     return max(10, estimate.volume_gib(data))

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from tools.errors import UserError
 
-LEAST: Final = 300
-ENOUGH: Final = 1500
+LEAST: Final = 300  # a sample with fewer texts is refused
+ENOUGH: Final = 1500  # a sample with at most this many texts causes a warning
 TO_FIT: Final = 0.4  # the share of the rows in `Sample.fit`
 TEXTS: Final = ("text", "sentence", "content", "review", "message", "body")
 LABELS: Final = ("label", "labels", "class", "category", "target")

@@ -24,9 +24,10 @@ from monitor.summaries.summary import SLOT, Moments, Summary, from_document, to_
 from monitor.summaries.windows import cut, stack
 
 LARGE: Final = 20_000_000  # predictions a day
-# A day of LARGE rows (predictions) is imitated in two steps. First, each slot (a quarter of an
-# hour) gets FULLER times the usual number of rows. These rows fill as many bins of the histograms
-# as LARGE rows a day would fill. Then each row is counted so often that a day has LARGE rows.
+# A day of 20 million rows (predictions) is imitated in two steps. First, each slot (a quarter of an
+# hour) gets ten times (`FULLER`) the usual number of rows. These rows fill as many bins of the
+# histograms as 20 million rows a day would fill. Then each row is counted several times, so that a
+# day has 20 million rows.
 FULLER: Final = 10
 
 

@@ -68,7 +68,10 @@ def search(source: Table, rows: Index) -> dict[str, float]:
 
 
 def read(url: str) -> tuple[int, float, int]:
-    """Read the slots of the day. Returns predictions, seconds, and the peak memory in MB."""
+    """Read the slots of the day.
+
+    Returns the number of predictions, the time in seconds, and the peak memory in MB.
+    """
     parts = urlsplit(url)
     connection = RequestsHttpConnection(host=parts.hostname or "", port=parts.port or 9200)
     started = perf_counter()

@@ -1,7 +1,8 @@
 """Makes traffic from rows of predictions, and makes the monitor's windows from this traffic.
 
-The sentences of a document follow each other in a burst. In some kinds of traffic, the genres
-change with the hour. In others, there is a drift.
+The sentences come from a corpus of documents, and each document has a genre. The sentences of a
+document follow each other in a burst. In some kinds of traffic, the genres change with the hour. In
+others, there is a drift.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ MONDAY: Final = 4 * DAY  # the start of 5 January 1970, in seconds since 1970
 class Table:
     """All sets of rows in one table, one set after the other.
 
-    - `columns` has the numbers of each row, and `codes` has their bins (`SCALES`).
+    - `columns` has the numeric fields of each row, and `codes` has their bins (`SCALES`).
     - `label` and `flags` are as in `Rows`. Equal texts have the same number in `text`.
     - `foreign` is true for a text in a script that is not usual for the model.
-    - `first` has the number of each set's first row, and `size` has each set's number of rows.
+    - `first` has the index of each set's first row, and `size` has the count of each set's rows.
     """
 
     columns: NDArray[np.float64]  # shape (fields, rows)
@@ -52,7 +53,7 @@ class Table:
         return self.columns.T
 
     def all(self, name: str) -> Index:
-        """Return the numbers of the rows of one set."""
+        """Return the indexes of the rows of one set."""
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
@@ -217,7 +218,7 @@ def halves(
 def bursts(
     of: Pool, count: int, chance: Chance, weight: NDArray[np.float64] | None = None
 ) -> Index:
-    """Return `count` rows of documents that are drawn with replacement.
+    """Draw documents with replacement until they have `count` rows, and return these rows.
 
     A document is drawn with a probability proportional to its `weight`, if weights are given. The
     rows of a document stay together, in their order. Only the last document may be cut.
@@ -234,7 +235,7 @@ def bursts(
 
 
 def steady(of: Pool) -> Callable[[int, Chance], Index]:
-    """Make traffic of documents in bursts that does not change with the hour.
+    """Make traffic that does not change with the hour. Each document is a burst.
 
     The returned function takes a number of days and a random generator, and returns rows.
     """
@@ -244,8 +245,8 @@ def steady(of: Pool) -> Callable[[int, Chance], Index]:
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     """Make traffic as `steady` does, but with genres that change with the hour.
 
-    Half of the genres are most frequent at noon, the other half at midnight: `1 + swing` times as
-    frequent as without the swing.
+    Half of the genres are most frequent at noon, the other half at midnight. At that time, a genre
+    is `1 + swing` times as frequent as in `steady` traffic.
     """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 
@@ -280,7 +281,7 @@ def by_night(
 
 
 def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
-    """Replace the `share` of each window by rows of `others`.
+    """Replace this share of each window's rows by rows of `others`.
 
     `rows` has the shape (windows, size). If `others` has enough rows, no row of `others` occurs
     twice in a window.
@@ -297,7 +298,7 @@ def mixed(rows: Index, others: Index, share: float, chance: Chance) -> Index:
 def altered(
     source: Table, rows: Index, of: str, how: str, *, share: float, chance: Chance
 ) -> Index:
-    """Choose the `share` of each window at random, and make the change `how` in the chosen rows.
+    """Choose this share of each window's rows at random, and make the change `how` in them.
 
     `rows` has the shape (windows, size). Chosen rows that are not in the set `of` do not change.
     """

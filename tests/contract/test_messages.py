@@ -1,6 +1,7 @@
 """Tests of the sample messages in events/messages.
 
-There is a sample for each story of tests/integration/test_stories.py.
+There is a sample for each story of tests/integration/test_stories.py. A story is a stream of
+predictions that changes at some time, for instance after a bad deployment.
 """
 
 from __future__ import annotations

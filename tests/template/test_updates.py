@@ -110,10 +110,11 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
         {"Ref": "InferenceFunctionAliaslive"},
     ),
 )
-def test_the_canary_checks_a_new_version_before_requests_move(stack: Stack) -> None:
-    """The alias depends on the canary, because CodeDeploy invokes the canary.
+def test_the_canary_checks_a_new_version_before_the_version_gets_requests(stack: Stack) -> None:
+    """The canary is a function that asks the model sentences with known answers.
 
-    So the canary must not depend on the alias. It contains the alias's name instead of a reference.
+    The alias depends on the canary, because CodeDeploy invokes the canary. So the canary must not
+    depend on the alias. Its settings have the alias's name instead of a reference.
     """
     alias = stack.resources["InferenceFunctionAliaslive"]
     policy = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
@@ -143,7 +144,8 @@ def test_the_canary_checks_a_new_version_before_requests_move(stack: Stack) -> N
 )
 def test_an_alarm_rolls_a_deployment_back(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
-    # AllAtOnce ends before an alarm can ring, and a ringing alarm would block the deployment.
+    # With AllAtOnce, no alarm is set: the deployment ends before an alarm can ring, and an alarm
+    # that rings already would block the deployment.
     if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":
         assert group["AlarmConfiguration"] == {}
         return

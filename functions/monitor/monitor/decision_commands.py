@@ -1,7 +1,7 @@
 """The commands by which people stop or allow messages, and `show`, which lists their decisions.
 
-Each decision is a document in the monitor's own index, with the person, the time and the reason.
-The next scheduled run reads it.
+A silence is a time about which no messages are sent. Each decision is a document in the monitor's
+own index, with the person, the time and the reason. The next scheduled run reads it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def unmute_command(context: Context) -> int:
 
 
 def show_all_command(context: Context) -> int:
-    """Run `show`: the baseline in use, the open notice, silences, and the last decisions."""
+    """Run `show`: the baseline in use, the open notice, silences, and the last decisions.
+
+    A notice is the verdict on three windows in a row that differ from the baseline.
+    """
     show_command(context)
     now = time.time()
     states = {stream_of(one.source): one.source for one in context.store.documents(Kind.STATE)}

@@ -1,4 +1,4 @@
-"""Limits the time of an HTTP exchange on the wall clock, whatever the server does.
+"""Limits the whole time of an HTTP exchange (request and answer), whatever the server does.
 
 The time-out of the requests library limits a single read. It does not end an answer that arrives
 byte by byte, or an upload that the server reads slowly. This module adds two threads:
@@ -25,8 +25,8 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-# The watching thread cuts an exchange this long after the time-out of the requests library. If the
-# library ends the exchange first, the error says more.
+# The watching thread cuts an exchange this long after the time-out of the requests library. So the
+# library can end the exchange first, and its error says more.
 GRACE_SECONDS: Final = 0.25
 BLOCK: Final = 64 * 1024
 
@@ -36,7 +36,7 @@ class TookTooLong(Exception):
 
 
 class Connection(RequestsHttpConnection):
-    """opensearch-py's connection, with a limit on the time and the answer of each exchange.
+    """opensearch-py's connection, but each exchange has a time limit and a limit for its answer.
 
     An answer may have at most `longest_answer` bytes.
     """
@@ -60,7 +60,7 @@ class Connection(RequestsHttpConnection):
     ) -> Any:
         """Perform a request as opensearch-py does, but within `timeout` seconds as a whole.
 
-        `timeout` may be a pair: the seconds to connect, and the seconds for the rest of the
+        `timeout` can be a pair: the seconds to connect, and the seconds for the rest of the
         exchange.
         """
         times: Any = timeout or self.timeout

@@ -29,7 +29,7 @@ from monitor.statistics.chi_squared_groups import EXPECTED, LABELS, common_label
         "exactly enough rows",
         "too few rows",
         "a longer window",
-        "at least the most frequent",
+        "the most frequent label is always named",
         "no rows",
         "no labels",
         "at most twenty",

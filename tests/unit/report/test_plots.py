@@ -60,7 +60,7 @@ def test_a_plot_without_counts_is_empty() -> None:
         lambda values: any(value is not None for value in values)
     )
 )
-def test_a_line_has_a_point_for_each_known_value_and_a_gap_for_each_unknown_value(
+def test_a_line_has_points_only_for_known_values_and_is_broken_elsewhere(
     values: list[float | None],
 ) -> None:
     names = [str(at) for at in range(len(values))]
@@ -127,7 +127,7 @@ def test_a_gap_is_a_time_without_the_expected_predictions(
         ([5] * 20 + [0] * 40, 20),
         ([5, 0] * 10 + [0] * 40, 19),
         ([5] * 57 + [0] * 3, None),  # 15 missing predictions may be chance
-        ([0] * 10 + [100] * 9 + [0] * 41, None),  # a few requests by hand
+        ([0] * 10 + [100] * 9 + [0] * 41, None),  # too few times with predictions
         ([0] * 60, None),
     ],
 )

@@ -1,3 +1,5 @@
+"""Tests that the shipper reads a payload of moto, a library that imitates AWS."""
+
 from __future__ import annotations
 
 import io

@@ -227,7 +227,7 @@ def spelled(value: Any) -> str:
             '{"message": "words", "n": 1}', {"message": "words", "n": 1}, id="message is a text"
         ),
         pytest.param('{"message": 5, "n": 1}', {"message": 5, "n": 1}, id="message is a number"),
-        pytest.param('{"message": null}', {"message": None}, id="message null"),
+        pytest.param('{"message": null}', {"message": None}, id="message is null"),
         pytest.param(
             '{"message": {"n": 1}}',
             {"message": {"n": 1}},
@@ -430,7 +430,7 @@ def test_a_line_is_kept_although_its_extracted_fields_are_nested_too_deeply() ->
         ),
     ],
 )
-def test_the_index_has_the_day_of_the_event_and_the_document_has_its_time(
+def test_the_day_is_in_the_index_name_and_the_time_in_the_document(
     timestamp: int, index: str, moment: str
 ) -> None:
     action, source = parsed(made("words", timestamp=timestamp))
@@ -493,7 +493,9 @@ def test_every_id_can_be_sent(identifier: str) -> None:
     ids=lambda some: ",".join(sorted(some)),
 )
 @pytest.mark.parametrize("redaction", [None, REDACTION.redaction], ids=["as they are", "redacted"])
-@pytest.mark.parametrize("extracted", [None, {"n": "5"}], ids=["", "with extracted fields"])
+@pytest.mark.parametrize(
+    "extracted", [None, {"n": "5"}], ids=["no extracted fields", "with extracted fields"]
+)
 def test_lines_of_excluded_kinds_are_only_counted(
     excluded: frozenset[Kind], redaction: Redaction | None, extracted: dict[str, Any] | None
 ) -> None:
@@ -870,8 +872,8 @@ def test_a_line_of_a_trusted_group_gets_the_kind_that_it_names(line: str, kind: 
     [
         ([], {"group"}, "prediction"),
         (["ShipperFunctionPredictions-1X"], {"group"}, "prediction"),
-        # The log group decides alone. Otherwise a line that two filters match could become two
-        # different documents.
+        # In a trusted log group, the filter does not matter. Otherwise a line that two filters
+        # match could become two different documents.
         (
             ["MoreLogs1"],
             {"group"},

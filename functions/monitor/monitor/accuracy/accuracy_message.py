@@ -40,7 +40,7 @@ from monitor.summaries.windows import HOUR, moment
 
 SIGNAL: Final = "accuracy"
 ERRORS: Final = 3  # the largest number of kinds of wrong answers that a message names
-OTHERS: Final = 3  # the most other versions that a message names
+OTHERS: Final = 3  # the largest number of other versions that a message names
 SUBJECTS: Final = {Change.INACCURATE: "Accuracy too low", Change.ACCURATE: "Accuracy is back"}
 NEEDED: Final = {"canary": "the canary's result", "deployment": "the last deployment"}
 
@@ -112,7 +112,7 @@ def swapped(labelled: Labelled) -> float | None:
 
     Returns None
     - if there are not exactly two labels;
-    - if known accuracy may be 0.5 or higher;
+    - if the interval of known accuracy reaches 0.5;
     - if the labels are not a random sample. For example, if only complaints get a label, all
       labelled answers are wrong.
     """
@@ -158,7 +158,7 @@ def _lines(facts: AccuracyFacts, action: Action, reason: str) -> Iterator[str]:
         yield _short(f"Other versions: {said}.")
     if facts.canary:
         passed = "passed" if facts.canary.passed else "FAILED"
-        compared = passed if facts.canary.compared else "got no answer that it can compare"
+        compared = passed if facts.canary.compared else "got no comparable answer"
         yield f"Canary: {compared} at {moment(facts.canary.at)} UTC."
     if facts.deployment:
         one = facts.deployment

@@ -18,8 +18,9 @@ from monitor.summaries.summary import Moments
 Z: Final = 1.959964  # quantile of the normal distribution for a two-sided 95 % interval
 ENOUGH: Final = 100  # with fewer labels, known accuracy is not compared with the card
 CANNOT_SEE: Final = (
-    "An estimate from scores cannot see swapped labels, wrong answers to usual texts, or a change "
-    "in how often each label occurs. Only right labels show these."
+    "An estimate from scores cannot show that the model exchanges its labels, that usual texts get "
+    "wrong answers, or that labels occur more or less often than before. Only right labels show "
+    "this."
 )
 NO_ESTIMATE: Final = (
     "No estimated accuracy: the texts are unlike the model's profile, and for such texts nothing "
@@ -70,8 +71,8 @@ class Labelled:
     - `every` counts all labels, and `audit` the labels of a random sample (`source: audit`).
     - `confusion[right][predicted]` is the number of predictions with this right label and this
       predicted label.
-    - `bins` counts by the score, in 20 bins of 0.05. The keys are the lower edges of the bins, in
-      hundredths: 0, 5, ... 95.
+    - `bins` has the counts of labels by score, in 20 bins of 0.05. The keys are the lower edges of
+      the bins, in hundredths: 0, 5, ... 95.
     - `rows` is the number of all predictions in the same period, with and without a label.
     """
 

@@ -13,6 +13,9 @@ def smallest_effect(
 ) -> float:
     """Return the smallest shift that is detected in one window with the probability `power`.
 
+    The baseline has `windows` windows of `rows` rows each. The chart has `components` means.
+    `level` is the probability that at least one signal raises a false alarm in a window.
+
     The shift δ is in standard deviations of rows. Hotelling's T² of a shifted window has
     approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows and the
     design effect `deff`. This distribution is computed with Patnaik's approximation (1949,
@@ -40,7 +43,7 @@ def smallest_effect(
 def _upper(chance: float, upper: int, lower: int) -> float:
     """Return the value that an F distribution exceeds with the probability `chance`.
 
-    `upper` and `lower` are the degrees of freedom.
+    `upper` and `lower` are the degrees of freedom of its numerator and denominator.
     """
     low, high = 0.0, 1.0
     while float(tail_probabilities.f(high, upper, lower)) > chance:

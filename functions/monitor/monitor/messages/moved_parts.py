@@ -1,6 +1,7 @@
-"""Describes the moved parts of a signal, such as one label, by a number for each part.
+"""Describes the changed parts of a signal, with one number for each part.
 
-The usual value of the number is given too, and its most extreme value in the days before the
+A signal is something that the monitor compares, such as the labels. A part of this signal is one
+label. The usual value of the number is given too, and its most extreme value in the days before the
 change. A `Measure` computes the number from summaries. It also has the search that computes the
 same number from predictions, so that `locate_change.py` can split the number by version or script.
 """
@@ -29,7 +30,7 @@ Query = Mapping[str, Any]
 
 MOST: Final = 3  # a message has at most this many numbers
 NOTICEABLE: Final = 0.05  # the smallest change worth showing, as a share of the usual value
-NAMES: Final = 3  # a number's name lists at most this many unusual values
+NAMES: Final = 3  # the largest number of unusual values in the name of a number
 # For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
@@ -61,7 +62,7 @@ class Measure:
 
     - `field` identifies the number, and `name` is its name.
     - `rose` and `fell` say in words what a higher and a lower number mean.
-    - `of` returns the number of each window, shape (windows,). It is NaN if the records lack it.
+    - `of` returns the number of each window, shape (windows,), or NaN if the records lack it.
     - `mean` is a field if the number is the mean of this field.
     - `share` is a query if the number is the share of the rows that match the query.
     - `values` is given if the number is the share of the rows with an unusual value. `values`
@@ -163,11 +164,12 @@ def value_of(measure: Measure, window: Summary) -> float | None:
 def towards(
     golden: Mapping[str, Sequence[int]], baseline: Baseline, window: Summary
 ) -> tuple[str, ...]:
-    """Return the two texts of `golden` towards which the texts of the window moved.
+    """Return the two golden sentences towards which the texts of the window moved.
 
     A text's signature has eight numbers that describe its content. `golden` has the signatures of
-    texts, and the window's mean signature shows the movement. The result is empty if signatures
-    were not recorded or did not move.
+    the golden sentences (the model's test sentences). The movement is the difference between the
+    window's mean signature and the baseline's. The result is empty if signatures were not recorded
+    or did not move.
     """
     chart = baseline.means
     names = [name for name in SIGNATURE if chart and name in chart.names]
@@ -183,7 +185,7 @@ def towards(
         text: float((np.array(signature, float)[columns] - usual) @ movement)
         for text, signature in golden.items()
     }
-    # One golden sentence may occur in several spellings. Only one of them is returned.
+    # One golden sentence can occur in several spellings. Only one of them is returned.
     spelt: dict[str, str] = {}
     for text in golden:
         spelt.setdefault("".join(filter(str.isalnum, text)).casefold(), text)

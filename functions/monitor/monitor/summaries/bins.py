@@ -1,6 +1,7 @@
 """Fixed fine bins of the numeric fields.
 
-The bins are the same for every stream, so that the counts of any two slots can be added.
+The bins are the same for every stream, so that the counts of any two slots (quarters of an hour)
+can be added.
 """
 
 from __future__ import annotations

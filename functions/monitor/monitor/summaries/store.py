@@ -1,7 +1,8 @@
 """The monitor's own index, one for each stack.
 
-Summaries of slots and joined records are kept for 400 days. The monitor never deletes documents of
-any other kind, such as accepted baselines and decisions.
+Two kinds of documents are kept for 400 days: the summaries of slots (quarters of an hour), and
+joined records, each of which has a right label and its prediction. The monitor never deletes
+documents of any other kind, such as accepted baselines and decisions.
 
 The mapping names the fields that are searched. Other fields are stored, but not indexed. The id of
 a document is made from its subject, for example from stream and slot. So a document that is written
@@ -40,8 +41,8 @@ SECONDS: Final = 30  # the timeout of one request
 CONFLICT: Final = 409  # OpenSearch's status if the index has a newer version of the document
 SCORE: Final = "prediction.score"
 REPLICAS: Final = "index.auto_expand_replicas"
-# A domain in three zones (Multi-AZ with Standby) accepts an index only if its number of copies is a
-# multiple of the number of zones. If the domain refuses, this text names the number of zones.
+# A domain in three zones (Multi-AZ with Standby) accepts an index only if the index's number of
+# copies is a multiple of the number of zones. A refusal has this text with the number of zones.
 COPIES: Final = re.compile(r"multiple of total awareness attributes \[(\d+)\]")
 KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 MAPPING: Final[dict[str, Any]] = {
@@ -389,7 +390,7 @@ def _path(key: str, version: tuple[int, int] | None) -> str:
 
 
 def summary_key(summary: Summary) -> str:
-    """Return the id of a summary, which is unique by stream, version, profile and slot."""
+    """Return the id of a summary, which differs for each stream, version, profile and slot."""
     digest = _digest(summary.stream, summary.version, summary.profile)
     return f"{Kind.SUMMARY}-{digest}-{summary.start}"
 
