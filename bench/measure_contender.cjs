@@ -11,7 +11,7 @@ const readline = require("node:readline");
 
 const [file, url] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
-const WARM_UP = 300; // calls before the measurement, so that the compiler has optimised the function
+const WARM_UP = 300; // lines sent before the measurement, so that the compiler has optimised the function
 
 Object.assign(process.env, { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret", AWS_SESSION_TOKEN: "token" });
 https.request = (settings, answered) => http.request({ ...settings, protocol: "http:", hostname, host: hostname, port }, answered);

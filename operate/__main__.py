@@ -66,7 +66,7 @@ from tools.arguments import Parser, value
 from tools.errors import UserError
 from tools.printable import plain
 
-PAYLOAD_SECONDS: Final = 60.0  # the most that the delivery of one payload may take
+PAYLOAD_SECONDS: Final = 60.0  # the time limit for the delivery of one payload
 RATE: Final = 2000.0  # lines per second
 # FilterLogEvents accepts only a few requests a second. The mode "adaptive" waits between requests.
 RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
@@ -89,7 +89,7 @@ RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
 excludes a kind that is not in this variable, its lines are reported as missing. Lines of the last
-minutes may not be indexed yet. The exit code is 1 if the numbers differ."""
+minutes are possibly not indexed yet. The exit code is 1 if the numbers differ."""
 ENVIRONMENT: Final = """\
 environment: EXCLUDE, REDACT_FIELDS, REDACT_PATTERNS, REDACT_KEY, STACK, INDEX_PREFIX,
 RECORD_LOG_GROUPS and FIELD_MAP must have the same values as for the shipper. OPENSEARCH_URL is the
@@ -382,7 +382,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
             type=value(positive),
             default=RATE,
             metavar="N",
-            help="the most lines per second (default: %(default)g)",
+            help="the largest number of lines per second (default: %(default)g)",
         )
         command.add_argument("--dry-run", action="store_true", help="only say what would be done")
 

@@ -154,7 +154,11 @@ def _holds(score: Array, calibrated_on: int, truth: float) -> bool:
 
 
 def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
-    """Measure the estimate after changes that lower accuracy, in windows of 200 sentences."""
+    """Measure the estimate after changes that lower accuracy, in windows of 200 sentences.
+
+    The estimate uses only the scores, so it is blind to a change that leaves the scores the same.
+    For example, swapped labels (each right answer becomes wrong, and the reverse) change no score.
+    """
     swapped = Scored(usual.logit, ~usual.gold)
     kinds: dict[str, Callable[[Chance], Scored]] = {
         "nothing": lambda chance: usual.at(_drawn(usual, chance, 0)),
@@ -245,7 +249,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
     later = np.arange(count) >= CHANGED * A_DAY
 
     def less(points: int) -> Callable[[Rows, Chance], Rows]:
-        """Return a change that makes `points` % of all answers wrong although they were right."""
+        """Return a change that turns right answers into wrong ones: `points` % of all answers."""
         lost = points / 100 / float(right.mean())
         return lambda answers, chance: answers & ~(later & (chance.random(count) < lost))
 
@@ -285,7 +289,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
 def _told(answers: Rows, score: Array, card: Card, *, audit: bool, first: int) -> int | None:
     """Return the number of labels after which the first message is sent, or None.
 
-    `first` is the number of labels before the change. These labels alone cause no message.
+    `first` is the number of labels before the change. Messages before the change are ignored.
     """
     right = np.concatenate([[0], answers.cumsum()])
     sums = np.concatenate([[0.0], score.cumsum()])

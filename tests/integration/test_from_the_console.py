@@ -2,6 +2,9 @@
 
 Below, this function is called the console's function. While both functions deliver the same lines,
 each line has only one document (docs/from-the-console.md).
+
+The common index (cwl-DATE) holds predictions. Our shipper puts other lines, the logs, into another
+index (cwl-log-DATE), but the console's function puts all lines into the common index.
 """
 
 from __future__ import annotations
@@ -129,7 +132,7 @@ def _clean_up_afterwards(running: Stack) -> Iterator[None]:
     requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 
 
-def test_a_document_that_the_consoles_function_sent_first_stays_and_is_not_doubled(
+def test_a_document_that_the_console_function_sent_first_stays_and_is_not_doubled(
     running: Stack,
 ) -> None:
     events = events_of(0, *LINES)
@@ -147,7 +150,7 @@ def test_a_document_that_the_consoles_function_sent_first_stays_and_is_not_doubl
     ]
 
 
-def test_a_document_that_we_sent_first_is_replaced_by_the_consoles_document_and_not_doubled(
+def test_the_console_function_replaces_but_does_not_double_a_document_that_we_sent_first(
     running: Stack,
 ) -> None:
     events = events_of(1, *LINES)
@@ -169,7 +172,7 @@ def test_a_document_that_we_sent_first_is_replaced_by_the_consoles_document_and_
     assert after == before
 
 
-def test_the_consoles_function_cannot_replace_a_document_that_we_rescued(
+def test_the_console_function_cannot_replace_a_document_that_we_rescued(
     running: Stack,
 ) -> None:
     events = events_of(2, LINES[0], HARD)
@@ -182,7 +185,7 @@ def test_the_consoles_function_cannot_replace_a_document_that_we_rescued(
     assert "@rescued" in documents(url, events)[1]
 
 
-def test_opensearch_refuses_the_documents_of_an_unchanged_function_of_the_console(
+def test_opensearch_refuses_the_documents_of_an_unchanged_console_function(
     running: Stack,
 ) -> None:
     events = events_of(3, *LINES)

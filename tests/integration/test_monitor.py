@@ -1,7 +1,7 @@
 """Tests the built monitor under the real Lambda runtime.
 
 The monitor reads predictions from OpenSearch, and compares them with an accepted baseline. The
-shipper delivers its drift lines to OpenSearch.
+shipper delivers the monitor's drift lines to OpenSearch.
 """
 
 from __future__ import annotations

@@ -536,7 +536,7 @@ def test_the_message_names_the_right_action_and_its_reasons(
 @pytest.mark.parametrize(
     ("name", "words", "found"),
     [("launch", True, set(LAUNCHED)), ("launch", False, set()), ("slow-drift", True, set())],
-    ids=["texts", "the parameter is off", "no texts are logged"],
+    ids=["the parameter is on", "the parameter is off", "no texts are logged"],
 )
 def test_a_message_quotes_words_of_texts_only_if_permitted(
     name: str, words: bool, found: set[str], playground: Playground, running: Stack

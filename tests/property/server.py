@@ -137,16 +137,16 @@ class World:
     `ease` makes temporary faults rarer, and `heal` ends them. Permanent refusals stay.
 
     - `stored` counts the documents that were added to the index.
-    - `lessened` counts the stored documents that may lack fields: the index refused the whole form
-      for good, or the document says that it was rescued.
+    - `lessened` counts the stored documents that probably lack fields. Their ids are in `never`, or
+      they have the field `@rescued`.
     - `told` counts the documents in answers that were sent in full and in time, by their status.
-    - `closed` counts the requests whose connection was closed before they were read.
+    - `closed` counts the connections that were closed before the request was read.
     - `untold` counts the requests that were read, but not answered in full and in time.
-    - `never` holds the ids of documents that were refused for good in their whole form.
-    - `failed_alone` holds the ids of documents that were alone in a request on which the server
-      failed. If the server then accepts such a document without its fields, the shipper does not
+    - `never` holds the ids of documents that were permanently refused with all their fields.
+    - `failed_alone` holds the ids of documents that got the status 503 in a request without other
+      documents. If the server then accepts such a document without its fields, the shipper does not
       send the fields again.
-    - `wrong` describes requests that no client may send.
+    - `wrong` describes mistakes of the client, and errors of this server.
     """
 
     behaviour: Behaviour
@@ -184,7 +184,7 @@ class World:
             return fault
 
     def answer(self, content: bytes, fault: Fault | None) -> Reply:
-        """Store the accepted documents, and return the client's answer."""
+        """Store the accepted documents, and return the answer to the client."""
         if fault is Fault.LATER:
             self.healed.wait(HOLD_SECONDS)
         with self._lock:

@@ -12,8 +12,9 @@ from inference.characters import characters
 class Usual:
     """The usual properties of a model's texts, from the model's card. Unusual texts get flags.
 
-    `mostly_unknown` and `mostly_non_letter` are thresholds: a text with at least this share gets
-    the flag of the same name.
+    `mostly_unknown` is a share of unknown word pieces, and `mostly_non_letter` is a share of
+    characters that are not letters. A text with at least such a share gets the flag of the same
+    name.
     """
 
     scripts: frozenset[str]

@@ -1,7 +1,6 @@
-"""Install the retention policy of a prefix.
+"""Install the retention policy for the indices of one prefix, such as `cwl-*`.
 
-The policy belongs to index state management (ISM). It deletes the indices of the prefix after some
-days.
+The policy belongs to index state management (ISM). It deletes these indices after some days.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from installer.server import Answer, Server, UserError
 
 FILE: Final = files.FOLDER / "retention.json"
 ISM: Final = ("/_plugins/_ism", "/_opendistro/_ism")  # the second path is for Elasticsearch 7.10
-BATCH: Final = 100  # names of indices in one path; a path may have 4 KB
+BATCH: Final = 100  # index names in one path; the limit of a path is 4 KB
 SETTINGS: Final = tuple(
     f"index.{product}.index_state_management.policy_id" for product in ("plugins", "opendistro")
 )
@@ -64,7 +63,7 @@ def days(text: str) -> int:
 
 
 def policy(age: str, scope: Scope) -> dict[str, Any]:
-    """Return the policy in the form of ISM. It deletes a prefix's indices at an age such as 30d."""
+    """Return the policy as ISM takes it. An index is deleted at the `age`, such as 30d."""
     content: dict[str, Any] = json.loads(
         FILE.read_text(encoding="utf-8").replace(PATTERN, scope.pattern)
     )

@@ -22,8 +22,9 @@ WITHOUT: Final = (
 )
 # The installer changes only the backend roles of a role mapping. It keeps these members.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
-# The monitor's own indices. The index of a stack is monitor.STACK, in lowercase. No prefix of the
-# documents' indices has a dot, so this pattern never matches an index of documents.
+# The monitor's own indices. The name of such an index is `monitor.` and the name of the stack, in
+# lowercase. No prefix of the documents' indices has a dot, so this pattern never matches an index
+# of documents.
 OWN: Final = "monitor.*"
 ROLES: Final[Mapping[str, dict[str, Any]]] = {
     "shipper": {

@@ -1,9 +1,10 @@
 """The messenger's Lambda handler: it receives verdict lines, and sends their messages to people.
 
-A subscription on the monitor's log group calls the messenger. The messenger runs outside of the
-VPC, so it reaches SNS, EventBridge and S3. The monitor may run in the VPC, where it reaches only
-the OpenSearch domain. A schedule calls the messenger too, for messages that could not be sent
-before.
+A subscription on the monitor's log group calls the messenger. A schedule calls the messenger too,
+for messages that could not be sent before.
+
+If the OpenSearch domain is in a VPC, the monitor runs in this VPC, and reaches only the domain. The
+messenger always runs outside of the VPC, so that it reaches SNS, EventBridge and S3.
 """
 
 from __future__ import annotations

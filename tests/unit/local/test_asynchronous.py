@@ -91,7 +91,7 @@ def test_a_dead_letter_has_the_form_that_lambda_gives_it() -> None:
     assert letter["responsePayload"] == {"errorType": "NotDelivered", "errorMessage": "failure 3"}
 
 
-def test_the_key_of_a_dead_letter_has_lambdas_form_and_the_prefix_that_the_replay_reads() -> None:
+def test_the_key_of_a_dead_letter_is_like_on_aws_and_has_the_replay_prefix() -> None:
     found = key("Store", datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
     assert re.fullmatch(
         r"aws/lambda/async/Store/2026/01/02/2026-01-02T03\.04\.05-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",

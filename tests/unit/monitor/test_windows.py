@@ -1,4 +1,4 @@
-"""Tests how slots are cut into windows."""
+"""Tests how successive slots (summaries of 15 minutes) are joined to windows."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_the_command_says_which_model_it_replaces(
     assert f"{out} contains the model mine 1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("there", [True, False], ids=["empty", "missing"])
 def test_an_empty_or_missing_folder_is_accepted(
     *, there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -198,10 +198,10 @@ def test_sentences_are_put_aside_at_random_but_repeatably() -> None:
     ("sentence", "left"),
     [
         pytest.param("The wug isn't red.", "thewugisntred", id="marks and capitals"),
-        pytest.param("The wug is n't red .", "thewugisntred", id="as a treebank writes it"),
+        pytest.param("The wug is n't red .", "thewugisntred", id="spaces as in a treebank"),
         pytest.param("  wug\t42\n", "wug42", id="white space and digits"),
         pytest.param("Naïve “wugs”", "naïvewugs", id="accents stay"),
-        pytest.param("?! …", "", id="marks alone"),
+        pytest.param("?! …", "", id="only marks"),
     ],
 )
 def test_the_bare_form_of_a_sentence_has_only_letters_and_digits(sentence: str, left: str) -> None:
@@ -453,7 +453,9 @@ def test_treebank_words_become_running_text(forms: list[str], text: str) -> None
     assert detokenised(forms) == text
 
 
-def test_training_examples_leave_out_held_out_sentences(data: Path) -> None:
+def test_training_examples_contain_no_held_out_sentence(data: Path) -> None:
+    """Held-out sentences are kept for measurements."""
+
     def made(held_out: set[str]) -> set[Example]:
         return set(
             real_against_corrupted(
@@ -501,14 +503,14 @@ def test_training_examples_are_real_and_corrupted_sentences(data: Path, copies: 
         pytest.param([1, 0, 1, 0], [1, 1, 0, 0], 0, 0.5, id="by chance"),
         pytest.param([1, 0, 1, 1], [1, 1, 1, 1], 0, 0.75, id="always the same"),
         pytest.param(
-            [1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], 1 / 3, 4 / 6, id="right 2 and 2, wrong 1 and 1"
+            [1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], 1 / 3, 4 / 6, id="one wrong answer per label"
         ),
         pytest.param(
             [1, 0, 0, 0, 0, 0],
             [1, 0, 0, 0, 1, 1],
             1 / sqrt(5),
             4 / 6,
-            id="right 1 and 3, wrong 2 and 0",
+            id="wrong answers only for label 0",
         ),
     ],
 )
@@ -570,7 +572,7 @@ def test_the_correlation_of_three_labels_has_the_value_computed_by_hand() -> Non
     ("share", "count", "expected"),
     [(0.5, 100, (0.404, 0.596)), (1.0, 20, (0.839, 1.0)), (0.0, 20, (0.0, 0.161))],
 )
-def test_the_interval_of_a_share_is_that_of_wilson(
+def test_the_interval_of_a_share_is_the_wilson_interval(
     share: float, count: int, expected: tuple[float, float]
 ) -> None:
     assert interval(share, count) == pytest.approx(expected, abs=1e-3)

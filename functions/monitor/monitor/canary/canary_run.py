@@ -20,7 +20,7 @@ MOST: Final = 20  # the largest number of faults that a log line lists
 
 
 class Verdict(StrEnum):
-    """The result of a run. UNJUDGED: an older version without golden sentences answered."""
+    """The result of a run. It is `UNJUDGED` if a version without golden sentences answered."""
 
     PASS = "pass"  # noqa: S105  not a password
     FAIL = "fail"

@@ -1,5 +1,8 @@
 """Chooses how strictly windows are judged, for the setting `FalseAlarmDays`.
 
+A stream is the predictions of one model in one log group. A window is a group of successive
+predictions of a stream. A notice is a verdict that several windows in a row are unusual.
+
 The choice is a row of the table `false_alarm_table.json`, which `make bench-monitor` writes. Each
 row promises a rate of false notices. The rate was measured on several kinds of traffic without
 drift, and the promise is the upper 95 % bound of the rate on the worst of these kinds.

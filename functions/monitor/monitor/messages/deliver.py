@@ -15,7 +15,9 @@ from monitor.messages.send_once import Claims, Held
 SOURCE: Final = "prediction-monitor"
 DETAIL_TYPE: Final = "ModelDriftDetected"
 DRIFTED: Final = {"begins", "spreads"}  # only these changes are sent as an event
-LIMIT: Final = 240_000  # bytes of a text; SNS and EventBridge take 256 KiB, all fields together
+# The largest number of bytes of a message's text. SNS and EventBridge accept 256 KiB for all fields
+# together.
+LIMIT: Final = 240_000
 CUT: Final = (
     "\n(cut here: the whole text is in the index, as monitor.message.text of this verdict)\n"
 )
@@ -37,8 +39,8 @@ class Destinations:
 class Delivery:
     """The result of sending one message to one destination.
 
-    `fate` is `sent`, `already` (it was sent before), `failed`, or `held` (another sender is just
-    sending it).
+    `fate` is `sent`, `already` (it was sent before), `failed`, or `held` (another sender is
+    sending it now).
     """
 
     name: str
@@ -84,7 +86,7 @@ def _one(name: str, send: Callable[[], None], claims: Claims) -> Delivery:
 
 
 class Refused(Exception):
-    """EventBridge took the request and refused the event. The message is one sentence."""
+    """EventBridge took the request and refused the event."""
 
 
 def publish(line: Line, to: Destinations) -> None:

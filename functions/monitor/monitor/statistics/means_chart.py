@@ -1,7 +1,9 @@
 """A control chart of the means of windows.
 
-A component is a number that each prediction has, such as its score or its number of words. The
-mean of a window is the mean of a component over the window's predictions.
+A window is a group of successive predictions, and a row is one prediction. The baseline is the
+accepted windows with which later windows are compared. A component is a number that each prediction
+has, such as its score or its number of words. The mean of a window is the mean of a component over
+the window's predictions.
 
 The chart computes Hotelling's T²: the distance of a window's means from the baseline's means,
 measured by the covariance between the baseline's windows (Hotelling 1947). The limit of the chart
@@ -39,11 +41,11 @@ ABSENT_WINDOWS: Final = 0.05  # largest share of the baseline's windows that may
 # A component is redundant if the other components leave at most this share of its variance
 # unexplained.
 REDUNDANT: Final = 1e-6
-A_CELL: Final = 3  # the fewest windows of an hour of the day from which its mean is computed
-SPARE: Final = 40  # the fewest degrees of freedom that must be left after the means of the hours
-DAILY: Final = 10  # the fewest pairs of windows, a day apart, from which a variance is computed
-# The hours have means of their own if the hour explains at least this share of the variance of one
-# component.
+A_CELL: Final = 3  # the mean of an hour of the day needs at least this many windows
+SPARE: Final = 40  # the means of the hours must leave at least this many degrees of freedom
+DAILY: Final = 10  # a variance needs at least this many pairs of windows that are a day apart
+# The hours of the day have means of their own if the hour explains at least this share of the
+# variance of one component.
 BY_HOUR: Final = 0.5
 NOT_THERE: Final = "the records do not have it"
 # The fields of `Means` in its JSON form, apart from `names`.
@@ -93,7 +95,7 @@ class Means:
     plain: Array | None = None
 
     def judge(self, windows: Windows, names: Sequence[str] | None = None) -> MeansFound:
-        """Compute T² and its p for each window, and how far each component moved.
+        """Compute T² and its p-value for each window, and how far each component moved.
 
         If `names` is given, only these components are used.
         """
@@ -324,7 +326,7 @@ def _by_hour(found: Means, values: Array, hours: NDArray[np.int64]) -> Means:
 def _chart(
     away: Array, covariance: Array, degrees: int, noise: float | Array
 ) -> tuple[Array, Array, Array]:
-    """Return T² of each window (divided by `noise`), its p, and the z-score of each component.
+    """Return each window's T² (divided by `noise`), its p-value, and each component's z-score.
 
     `away` has each window's means minus the expected means: shape (windows, components).
     """
