@@ -150,7 +150,7 @@ def test_a_review_file_is_written_and_read_with_its_labels(
         audit = [row for row in found if row["source"] == "audit"]
         others = [row for row in found if row["source"] == "human"]
         assert len(audit) == 30
-        assert {row["text"] for row in found} == {"'=1+1"}  # the apostrophe makes a formula text
+        assert {row["text"] for row in found} == {"'=1+1"}  # not a formula for a spreadsheet
         taken = {row["prediction_id"] for row in audit}
         lowest = sorted(range(120), key=lambda at: rows[at]["prediction.score"])[:20]
         assert [row["prediction_id"] for row in others] == [

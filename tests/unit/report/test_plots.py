@@ -127,7 +127,7 @@ def test_a_gap_is_a_time_without_the_expected_predictions(
         ([5] * 20 + [0] * 40, 20),
         ([5, 0] * 10 + [0] * 40, 19),
         ([5] * 57 + [0] * 3, None),  # 15 missing predictions may be chance
-        ([0] * 10 + [100] * 9 + [0] * 41, None),  # too few times with predictions
+        ([0] * 10 + [100] * 9 + [0] * 41, None),  # only nine buckets have predictions
         ([0] * 60, None),
     ],
 )
