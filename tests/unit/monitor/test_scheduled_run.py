@@ -145,7 +145,7 @@ def test_the_command_feasible_reads_more_days_if_traffic_is_low(
         index="", reach=SimpleNamespace(false_alarm_days=90),
     )  # fmt: skip
     assert baseline_commands.feasible_command(cast("Any", context)) == 0
-    assert f"of version 1, the mean of {days} days." in capsys.readouterr().out
+    assert f"a day, the mean of {days} days." in capsys.readouterr().out
 
 
 def test_a_baseline_that_began_long_ago_does_not_grow(kept: Kept) -> None:
