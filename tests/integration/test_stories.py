@@ -187,7 +187,7 @@ STORIES = (
         (
             "began with function version 8",
             "more answers are spam",
-            "function version 8 (new): 100 % of the change",
+            "function version 8 (new) has 100 % of the change",
             "Last deployment: function version 8",
             "update-alias --function-name classifier-f --name live --function-version 7 ",
         ),
@@ -215,7 +215,7 @@ STORIES = (
         (
             "The change is in customer mobile-app.",
             "texts are shorter",
-            "customer mobile-app: 100 % of the change",
+            "customer mobile-app has 100 % of the change",
         ),
     ),
     Story(
@@ -225,7 +225,7 @@ STORIES = (
         WAIT,
         (
             "customer acme, which is new",
-            "customer acme (new): 100 % of the change",
+            "customer acme (new) has 100 % of the change",
             "towards sentences like",
         ),
     ),
@@ -272,7 +272,7 @@ STORIES = (
             "150 of 240 labelled predictions right, 0.62 (0.56 to 0.68)",
             "0.75 to 0.80 is expected",
             "are a random sample (source audit)",
-            "Wrong answers: ham where spam is right: 90.",
+            "Wrong answers: 90 times ham in place of spam.",
         ),
         model=SHIPPED.card["version"],
         right=(150, 240),

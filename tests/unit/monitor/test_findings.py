@@ -58,14 +58,14 @@ def messages(
 @pytest.mark.parametrize(
     ("share", "given", "action", "said"),
     [
-        (0.5, SPAM, "roll back", "more answers are spam: share of spam 100 %, version 1: "),
+        (0.5, SPAM, "roll back", "more answers are spam (share of spam: 100 %, "),
         (
             0.1,
             SPAM,
             "roll back",
             "gives other answers than version 1 on the same traffic.",
         ),
-        (0.5, {"input.words": 40}, "wait until morning", "texts are longer: mean words of a text"),
+        (0.5, {"input.words": 40}, "wait until morning", "are longer (mean words of a text: "),
     ],
 )
 def test_a_rollout_of_another_model_gives_one_message(

@@ -82,13 +82,14 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
         "WHAT TO DO NOW: ROLL BACK. The change began with function version 8, and the texts "
         "did not change.\n"
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
-        "What moved: fewer answers are ham: share of ham 31 %, usually 72 %, never "
-        "below 66 % in the 30 days before.\n"
-        "Where: function version 8 (new): 100 % of the change, 100 % of the predictions.\n"
-        "Does it hurt: ham 31 %, usually 72 %; spam 69 %, usually 28 %; estimated "
-        "accuracy 0.84 (0.80 to 0.88; blind to swapped labels), usually 0.83; "
-        "canary passed at 11:50; 812 predictions an hour, usually 790.\n"
-        "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC; before it: 7.\n"
+        "What moved: fewer answers are ham (share of ham: 31 %, usually 72 %, never "
+        "below 66 % in the 30 days before).\n"
+        "Where: function version 8 (new) has 100 % of the change and 100 % of the predictions.\n"
+        "Does it hurt: ham 31 % (usually 72 %); spam 69 % (usually 28 %); estimated "
+        "accuracy 0.84, between 0.80 and 0.88 (usually 0.83); exchanged labels would not change "
+        "this estimate; canary passed at 11:50; 812 predictions an hour (usually 790).\n"
+        "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC; the version before "
+        "it was 7.\n"
         "To roll back: aws lambda update-alias --function-name classifier --name live "
         "--function-version 7 (then see docs/release.md, Going back).\n"
         "Dashboard: https://a\n"
@@ -99,16 +100,19 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
 
 def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
+    exchanged = "exchanged labels would not change this estimate"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
-    assert f"; blind to swapped labels), usually 0.83; {known}." in found.text
+    assert (
+        f"(usually 0.83); {exchanged}; {known}." in found.text
+    )
     found = compose(facts(score=(0.84, 0.83), unlike=True, known=Tally(240, 150)))
-    assert "mean score 0.84, usually 0.83; no estimated accuracy: texts unlike" in found.text
+    assert "mean score 0.84 (usually 0.83); accuracy cannot be estimated, because" in found.text
     assert known in found.text
 
 
 def test_the_mean_score_of_a_model_that_is_not_calibrated_is_not_called_accuracy() -> None:
     found = compose(facts(moved=(LABEL,), score=(0.84, 0.83)))
-    assert "Does it hurt: mean score 0.84, usually 0.83.\n" in found.text
+    assert "Does it hurt: mean score 0.84 (usually 0.83).\n" in found.text
     assert "accuracy" not in found.text
 
 
@@ -312,27 +316,27 @@ def test_a_message_about_any_other_change_advises_to_do_nothing(change: Change) 
     [
         (
             WORDS,
-            ("texts are longer: median words of a text 18, usually 9, never above 11 in the 30 "
-            "days before"),
+            ("texts are longer (median words of a text: 18, usually 9, never above 11 in the 30 "
+            "days before)"),
         ),
         (
             replace(WORDS, now=5, extreme=7, days=12),
-            ("texts are shorter: median words of a text 5, usually 9, never below 7 in the 12 days "
-            "before"),
+            ("texts are shorter (median words of a text: 5, usually 9, never below 7 in the 12 "
+            "days before)"),
         ),
         (
             replace(WORDS, now=5, extreme=4),
-            ("texts are shorter: median words of a text 5, usually 9, but down to 4 in the 30 "
-            "days before"),
+            ("texts are shorter (median words of a text: 5, usually 9, but down to 4 in the 30 "
+            "days before)"),
         ),
         (
             replace(LABEL, usual=0.12, extreme=None, older="1"),
-            "more answers are ham: share of ham 31 %, version 1: 12 %",
+            "more answers are ham (share of ham: 31 %, 12 % with version 1)",
         ),
-        (replace(WORDS, usual=None, extreme=None), "texts are longer: median words of a text 18"),
+        (replace(WORDS, usual=None, extreme=None), "texts are longer (median words of a text: 18)"),
         (
             replace(LABEL, usual=0.0, extreme=None, now=0.1234),
-            "more answers are ham: share of ham 12.3 %, usually 0 %",
+            "more answers are ham (share of ham: 12.3 %, usually 0 %)",
         ),
     ],
 )  # fmt: skip

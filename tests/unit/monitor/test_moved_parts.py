@@ -61,7 +61,7 @@ def described(signal: str, part: str, now: Summary, usual: Summary | None = USUA
         ),
         (
             "strange", "input.novelty", {"input.novelty": 5},
-            ("out of the ordinary", "rare value of novelty"), 1,
+            ("out of the ordinary", 'unusually high "novelty"'), 1,
         ),
         (
             "strange", "input.unk_share", {"input.unk_share": 0.5},

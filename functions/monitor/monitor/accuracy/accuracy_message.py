@@ -219,7 +219,7 @@ def _errors(labelled: Labelled) -> str:
     ]
     largest = sorted(wrong, key=lambda one: -one[0])[:ERRORS]
     return "; ".join(
-        f"{_name(predicted)} where {_name(right)} is right: {count:,}"
+        f"{count:,} times {_name(predicted)} in place of {_name(right)}"
         for count, right, predicted in largest
     )
 

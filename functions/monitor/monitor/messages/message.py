@@ -66,25 +66,30 @@ HEADLINES: Final = {
         "The last one: {span}."
     ),
     Change.SPREADS: (
-        "NOTICE, ONE SIGNAL MORE: the predictions of {who} have changed in another way too, {span}."
+        "NOTICE, ONE SIGNAL MORE: the predictions of {who} have changed in another way too. "
+        "The last window: {span}."
     ),
-    Change.RECOVERS: "RECOVERED: the predictions of {who} are as usual again, {span}.",
+    Change.RECOVERS: (
+        "RECOVERED: the predictions of {who} are as usual again. The last window: {span}."
+    ),
     Change.REPLACED: "CLOSED: the notice on {who} ended, because another baseline is in use.",
     Change.STALE: (
         "NOTHING TO JUDGE: {who} had {facts.few} in {hours}."
     ),
-    Change.RESUMES: "JUDGED AGAIN: {who} has enough predictions for a window again, {span}.",
+    Change.RESUMES: (
+        "JUDGED AGAIN: {who} has enough predictions for a window again. The window: {span}."
+    ),
     Change.WEEKDAY: (
-        "INFORMATION: on this {facts.weekday} the predictions of {who} differ from the baseline, "
-        "{span}."
+        "INFORMATION: on this {facts.weekday} the predictions of {who} differ from the baseline. "
+        "The window: {span}."
     ),
     Change.DIFFERS: (
         "VERSION DIFFERS: version {facts.newer} of {who} gives other answers than version "
         "{facts.older}. {facts.in_a_row} windows in a row are unusual. The last one: {span}."
     ),
     Change.AGREES: (
-        "VERSION AGREES AGAIN: version {facts.newer} of {who} answers like version {facts.older}, "
-        "{span}."
+        "VERSION AGREES AGAIN: version {facts.newer} of {who} answers like version {facts.older}. "
+        "The last window: {span}."
     ),
     Change.DIGEST: "WEEKLY DIGEST of {who}: {facts.rows:,} predictions, {days}.",
 }  # fmt: skip
@@ -97,8 +102,9 @@ NOTHING_TO_DO: Final = {
     Change.AGREES: "The last {facts.in_a_row} comparisons of the two versions are as usual.",
     Change.RESUMES: "Windows are judged again, and there is no notice.",
     Change.WEEKDAY: (
-        "The accepted baseline has no {facts.weekday}, so this is no notice. Accept days with a "
-        "{facts.weekday} once they are over: command accept, docs/monitoring.md."
+        "The accepted baseline has no {facts.weekday}, so this is no notice. To have each "
+        "{facts.weekday} judged, accept a baseline of days that include one (command accept, "
+        "docs/monitoring.md)."
     ),
     Change.DIGEST: (
         "Traffic is too low for notices, so only a person can see a change in the numbers below."
@@ -147,9 +153,9 @@ class Moved:
 
     def sentence(self) -> str:
         """Return the change of the number in words, with the values."""
-        said = f"{self.rose if self.up else self.fell}: {self.name} {self._number(self.now)}"
+        said = f"{self.rose if self.up else self.fell} ({self.name}: {self._number(self.now)}"
         if self.usual is not None:
-            said += f", {usually(self.older)} {self._number(self.usual)}"
+            said += f", {compared(self._number(self.usual), self.older)}"
         if self.extreme is not None:
             beyond = self.now >= self.extreme if self.up else self.now <= self.extreme
             if beyond:
@@ -157,7 +163,7 @@ class Moved:
             else:
                 side = "but up to" if self.up else "but down to"
             said += f", {side} {self._number(self.extreme)} in the {self.days} days before"
-        return said
+        return f"{said})"
 
     def _number(self, value: float) -> str:
         return f"{100 * value:.3g} %" if self.share else f"{value:.3g}"
@@ -289,10 +295,9 @@ class Facts:
             return "no prediction"
         return f"{self.arrived.rows:,} predictions, too few for a window,"
 
-    @property
-    def usually(self) -> str:
-        """The word or words before a usual value."""
-        return usually(self.older if self.beside else "")
+    def in_brackets(self, usual: str) -> str:
+        """Return the text of a usual value in brackets, or nothing if the text is empty."""
+        return f" ({compared(usual, self.older if self.beside else '')})" if usual else ""
 
     @property
     def weekday(self) -> str:
@@ -312,9 +317,9 @@ class Message:
     text: str
 
 
-def usually(older: str = "") -> str:
-    """Return the words before a usual value: "usually", or the name of the version `older`."""
-    return f"version {_name(older)}:" if older else "usually"
+def compared(usual: str, older: str = "") -> str:
+    """Return the words for a usual value, or for the value of the version `older`."""
+    return f"{usual} with version {_name(older)}" if older else f"usually {usual}"
 
 
 def compose(facts: Facts) -> Message:
@@ -544,24 +549,26 @@ def _where(source: Source) -> str:
     rows = f"{100 * source.of_rows:.0f} % of the predictions"
     named = f"{source.attribute} {_name(source.value)}{new}"
     if source.of_change is None:
-        return f"{named}: {rows}"
+        return f"{named} has {rows}"
     # The share can exceed 1, if other parts of the traffic moved in the opposite direction.
-    return f"{named}: {100 * min(1.0, source.of_change):.0f} % of the change, {rows}"
+    return f"{named} has {100 * min(1.0, source.of_change):.0f} % of the change and {rows}"
 
 
 def _hurts(facts: Facts) -> Iterator[str]:
     for one in facts.labels[:3]:
-        usual = "" if one.usual is None else f", {facts.usually} {100 * one.usual:.0f} %"
-        yield f"{_name(one.label)} {100 * one.now:.0f} %{usual}"
+        usual = "" if one.usual is None else f"{100 * one.usual:.0f} %"
+        yield f"{_name(one.label)} {100 * one.now:.0f} %{facts.in_brackets(usual)}"
     if facts.score:
         now, usual_score = facts.score
-        usual = "" if usual_score is None else f", {facts.usually} {usual_score:.2f}"
-        said = f"mean score {now:.2f}"
+        usual = facts.in_brackets("" if usual_score is None else f"{usual_score:.2f}")
         if facts.estimate:
             limits = facts.estimate.interval.text
-            said = f"estimated accuracy {now:.2f} ({limits}; blind to swapped labels)"
-        unlike = "; no estimated accuracy: texts unlike the model's profile" if facts.unlike else ""
-        yield f"{said}{usual}{unlike}"
+            yield f"estimated accuracy {now:.2f}, between {limits.replace(' to ', ' and ')}{usual}"
+            yield "exchanged labels would not change this estimate"
+        else:
+            yield f"mean score {now:.2f}{usual}"
+        if facts.unlike:
+            yield "accuracy cannot be estimated, because the texts are unlike the model's profile"
     if known := facts.known:
         share = f"{known.share or 0:.2f} ({known.interval.text})"
         yield f"known accuracy {share} of {known.labelled:,} labels"
@@ -569,8 +576,8 @@ def _hurts(facts: Facts) -> Iterator[str]:
         yield f"{_result(facts.canary)} at {moment(facts.canary.at)[11:]}"
     if facts.hourly:
         now, usual_rate = facts.hourly
-        usual = "" if usual_rate is None else f", {facts.usually} {usual_rate:,.0f}"
-        yield f"{now:,.0f} predictions an hour{usual}"
+        usual = "" if usual_rate is None else f"{usual_rate:,.0f}"
+        yield f"{now:,.0f} predictions an hour{facts.in_brackets(usual)}"
 
 
 def _result(canary: Canary) -> str:
@@ -583,7 +590,7 @@ def _deployed(facts: Facts) -> str:
     one = facts.deployment
     if one is None:
         return "the versions named in the predictions have not changed in the last 30 days."
-    before = f"; before it: {_name(one.before)}" if one.before else ""
+    before = f"; the version before it was {_name(one.before)}" if one.before else ""
     return f"{one.of} {_name(one.value)}, first seen {moment(one.first)} UTC{before}."
 
 

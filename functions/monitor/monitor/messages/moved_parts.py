@@ -306,8 +306,12 @@ def _strange(part: str, baseline: Baseline) -> Measure:
         return np.minimum(1.0, _share(np.asarray(rows, float), windows))
 
     query = {"bool": {"should": [kinds[name] for name in chosen], "minimum_should_match": 1}}
-    noun = WORDS[part][0] if part in kinds else "words, characters or content"
-    name = f"share of texts with a rare value of {noun}" if part != UNKNOWN else f"share of {noun}"
+    if part == UNKNOWN:
+        name = f"share of {WORDS[part][0]}"
+    elif part in kinds:
+        name = f'share of texts with an unusually high "{WORDS[part][0]}"'
+    else:
+        name = "share of texts with unusual words, characters or content"
     return Measure(
         f"strange {part}", name, "more texts are out of the ordinary",
         "fewer texts are out of the ordinary", of, share=query,
