@@ -81,7 +81,7 @@ def to_onnx(model: PreTrainedModel, path: Path) -> None:
 def answers(
     model: PreTrainedModel, folder: Path, texts: list[str], max_tokens: int
 ) -> list[list[float]]:
-    """Return the logits that the checkpoint itself gives each text in a transformers pipeline."""
+    """Return the checkpoint's own logits for each text, as transformers computes them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shown = track(texts, "the checkpoint's own answers", console=Console(stderr=True))
     return [

@@ -51,7 +51,7 @@ class Scale:
     Each random draw makes new traffic.
 
     - `dial` is the number of random draws for the false-alarm table.
-    - `bars` is the number of random draws for false alarms on texts that the table was not made of.
+    - `bars` is the number of random draws for false alarms on texts not used for the table.
     - `splits` is how often independent rows are divided at random into a baseline and windows.
     - `power` is the number of random draws for drift.
     - `documents` is the number of documents that OpenSearch reads.

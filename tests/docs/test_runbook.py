@@ -97,5 +97,5 @@ def test_resources_in_commands_exist_in_the_template() -> None:
     assert [name for pair in named for name in pair if name and name not in TEMPLATE] == []
 
 
-def test_every_alarm_that_the_runbook_names_exists() -> None:
+def test_every_alarm_in_the_text_of_the_runbook_exists() -> None:
     assert set(re.findall(r"`(\w+Alarm)`", (ROOT / "docs/runbook.md").read_text())) <= set(ALARMS)

@@ -192,8 +192,8 @@ def test_another_team_keeps_its_index_its_mapping_and_its_documents(
     )
     assert refused.status == "FAILED"
     assert (
-        f"log groups that no stack here names: {THEIRS}. Template and retention would apply to "
-        "them too" in refused.reason
+        f"log groups that belong to no installed stack: {THEIRS}. Template and retention "
+        "would apply to them too" in refused.reason
     )
     assert held(url, domain) == before
     assert (

@@ -86,7 +86,9 @@ def test_summaries_become_a_baseline_in_use(run: Run) -> None:
     assert "1 notices" in output
     code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1))
     assert code == 1
-    assert "reason against it: The baseline in use gives a notice in these days" in output
+    assert (
+        "reason against this baseline: The baseline in use gives a notice in these days" in output
+    )
     assert "--force" in errors
     code, output, errors = run("baseline", "accept", "--from", day(7), "--to", day(1), "--force")
     assert (code, errors) == (0, "")

@@ -13,8 +13,8 @@ class Usual:
     """The usual properties of a model's texts, from the model's card. Unusual texts get flags.
 
     `mostly_unknown` is a share of unknown word pieces, and `mostly_non_letter` is a share of
-    characters that are not letters. A text with at least such a share gets the flag of the same
-    name.
+    characters that are not letters. A text that reaches one of these shares gets the flag with the
+    name of the share.
     """
 
     scripts: frozenset[str]

@@ -111,7 +111,8 @@ class Server:
         if isinstance(problem, requests.exceptions.SSLError):
             return (
                 f"the certificate of {where} is not trusted here: "
-                "set REQUESTS_CA_BUNDLE to a file with its authority's certificate"
+                "set REQUESTS_CA_BUNDLE to a file with the certificate of the authority that "
+                "signed it"
             )
         if isinstance(problem, requests.Timeout):
             return (
@@ -123,8 +124,8 @@ class Server:
     def _sent_on(self, target: str, what: str) -> UserError:
         if "amazoncognito.com" in target:
             return PeopleOnly(
-                f"{self.name} at {self.url} signs people in with Cognito, "
-                f"which no command can do: {BY_HAND}"
+                f"people sign in to {self.name} at {self.url} on a page of Cognito, "
+                f"which no command can use: {BY_HAND}"
             )
         return UserError(
             f"{self.name} at {self.url} redirects {what} to {target or 'nowhere'}: "
@@ -146,7 +147,7 @@ class Server:
         return UserError(
             f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, "
             "or ask an administrator to map your user or role to a role with this permission, such "
-            "as all_access (a stack's role is its output InstallerRole)"
+            "as all_access (the role of a stack's installer is in the stack's output InstallerRole)"
         )
 
     def _answer(self, response: requests.Response, what: str, also: Container[int]) -> Answer:

@@ -56,8 +56,8 @@ def foreign_groups(
 def sentence(scope: Scope, groups: Collection[str]) -> str:
     """Return advice on foreign log groups."""
     return (
-        f"{scope.pattern} has documents of the last {DAYS} days from log groups that no stack "
-        f"here names: {', '.join(groups)}. Template and retention would apply to them too. "
+        f"{scope.pattern} has documents of the last {DAYS} days from log groups that belong to "
+        f"no installed stack: {', '.join(groups)}. Template and retention would apply to them too. "
         "Give an IndexPrefix (--index-prefix) of your own, "
         "or, if these lines are yours, name their groups (MoreLogGroups, --log-group)"
     )

@@ -132,7 +132,7 @@ def accept_command(context: Context) -> int:
         _table(comparison(current, new), f"{current.number} (in use)", str(number))
     _others(context, stream, new, start, end)
     for sentence in proposal.against:
-        print(f"reason against it: {plain(sentence)}")
+        print(f"reason against this baseline: {plain(sentence)}")
     if proposal.against and not context.options.force:
         raise Refused("not accepted, for the reasons above: give other days, or --force")
     adopt(context.store, stream, new, "accept", time.time(), decider=context.decider)
@@ -279,7 +279,9 @@ def _others(context: Context, stream: Stream, new: Accepted, start: int, end: in
         *_summaries(context, stream, end, min(closed, end + LOOK_BACK * DAY)),
     ]
     if not others:
-        print("there are no predictions of other days to judge by the new baseline")
+        print(
+            f"the {LOOK_BACK} days before and after the new baseline have no predictions to judge"
+        )
         return
     findings = judged(others, new, context.choice(new.baseline.windows), closed)
     print("on other days the new baseline would have given these notices:")

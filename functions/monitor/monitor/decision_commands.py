@@ -50,9 +50,9 @@ def unmute_command(context: Context) -> int:
 
 
 def show_all_command(context: Context) -> int:
-    """Run `show`: the baseline in use, the open notice, silences, and the last decisions.
+    """Run `show`: print the baseline in use, the open notice, silences, and the last decisions.
 
-    A notice is the verdict on three windows in a row that differ from the baseline.
+    A notice is the verdict that three windows in a row differ from the baseline.
     """
     show_command(context)
     now = time.time()
@@ -127,7 +127,7 @@ def _decisions(context: Context, stream: Stream) -> Iterator[str]:
 
 
 def point(text: str) -> int:
-    """Read a time in UTC, such as 2026-11-24T08:00 or 2026-11-24, in seconds since 1970."""
+    """Convert a time in UTC, such as 2026-11-24T08:00 or 2026-11-24, to seconds since 1970."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -104,7 +104,7 @@ def test_a_login_in_one_address_is_sent_with_every_request_and_is_never_shown(
     assert "w%C3" not in output
 
 
-def test_saved_objects_that_a_sign_in_page_keeps_out_can_be_exported(
+def test_saved_objects_can_be_exported_if_dashboards_has_a_sign_in_page(
     domain: Domain, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = "https://prod.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=x"
@@ -114,7 +114,7 @@ def test_saved_objects_that_a_sign_in_page_keeps_out_can_be_exported(
     code, output, errors = run("install", "--stack", "prod")
     assert code == 0
     assert (
-        "signs people in with Cognito, which no command can do: write the saved objects into a file"
+        "on a page of Cognito, which no command can use: write the saved objects into a file"
         in errors
     )
     assert "saved objects: left out" in output

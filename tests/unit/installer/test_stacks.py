@@ -151,7 +151,7 @@ def test_a_first_installation_refuses_indices_with_documents_of_others(
         code, _, errors = run("install", *arguments, "--log-group", "/aws/lambda/ours")
         assert code == 1
         named = "/aws/lambda/checkout, /aws/lambda/basket, a group without a name"
-        assert f"log groups that no stack here names: {named}. Template" in errors
+        assert f"log groups that belong to no installed stack: {named}. Template" in errors
         assert "Give an IndexPrefix (--index-prefix) of your own" in errors
         assert domain.writes == []
     domain.documents = [
@@ -174,7 +174,7 @@ def test_an_update_does_not_change_template_and_policy_if_others_write_to_the_in
     before = json.dumps([domain.templates, domain.policies])
     code, output, _ = run("install", "--stack", "prod", "--retention-days", "1")
     assert code == 0
-    assert "from log groups that no stack here names: /aws/lambda/checkout" in output
+    assert "from log groups that belong to no installed stack: /aws/lambda/checkout" in output
     assert (
         "index template prediction-monitor (left as it is, because others write to these indices "
         "too): left alone" in output

@@ -231,7 +231,7 @@ def test_a_missing_network_is_reported_in_one_sentence(
     )
 
 
-def test_the_chosen_profile_also_signs_the_requests_to_opensearch(
+def test_requests_to_opensearch_are_signed_with_the_chosen_profile(
     logs: Any,
     index: Bulk,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,6 +1,7 @@
-"""Tests the lengths of the pauses between two attempts to deliver.
+"""Tests the random pauses between two attempts to deliver.
 
-A pause can be longer after each failure. A wait lasts at least half of a given time.
+The upper limit of `pause` doubles at each failure, up to 20 seconds. `wait` lasts at least half of
+a given time.
 """
 
 from __future__ import annotations

@@ -63,10 +63,10 @@ def grouped(counts: Array, groups: Codes) -> Array:
 
 
 def common_labels(names: Sequence[str], counts: Array, rows: float) -> tuple[str, ...]:
-    """Return the labels that at least `EXPECTED` rows have in an average window of `rows` rows.
+    """Return the labels that occur in at least `EXPECTED` rows of an average window.
 
-    These are at most `LABELS` labels, and at least the most frequent label. All remaining labels
-    form one group.
+    `rows` is the number of rows in an average window. The result has at most `LABELS` labels, and
+    at least the most frequent label. All remaining labels form one group.
     """
     total = counts.sum()
     order = sorted(range(len(names)), key=lambda at: (-counts[at], names[at]))

@@ -115,7 +115,7 @@ def slots(
 
 
 def moment_fields(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the fields of which a summary keeps count, sum and sum of squares.
+    """Return the fields for which a summary has a count, a sum and a sum of squares.
 
     The probability of each label in `names` is among them.
     """
