@@ -1,7 +1,7 @@
 """Emulate Lambda's asynchronous invocation: retries, then the dead-letter bucket.
 
 Differences from AWS:
-- The caller waits until an event has succeeded, or its last retry has failed. So the retries of one
+- The caller waits until the function succeeds, or until its last retry fails. So the retries of one
   event delay the next event. AWS queues events, and a later event can overtake an earlier one.
 - The local stack uses shorter delays.
 - No event becomes too old, is throttled, or is delivered twice by chance.
@@ -30,10 +30,10 @@ Keep = Callable[[str, bytes], object]
 class Asynchronous:
     """A function for asynchronous invocation.
 
-    `invoke` runs the function once. `function` has the template's number of retries, and its
-    dead-letter bucket. `dead_letter` is called with the key and the content of the object that
-    Lambda puts into this bucket. A function without a dead-letter bucket loses the event, as on
-    AWS. `delays` are the seconds before each retry.
+    `invoke` runs the function once. `function` has the number of retries and the dead-letter
+    bucket, both from the template. `dead_letter` is called with the key and the content of the
+    object that Lambda puts into this bucket. A function without a dead-letter bucket loses the
+    event, as on AWS. `delays` are the seconds before each retry.
     """
 
     function: Function

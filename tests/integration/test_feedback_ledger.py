@@ -107,7 +107,7 @@ def test_a_flood_of_feedback_in_one_slot_delays_no_other_feedback(
     server.feedback(*flood, at=THEN)
     server.feedback("calm", at=THEN + SLOT)
     server.predictions(*flood[:25], "calm")
-    # The monitor looks again for unknown ids in the first run of each hour.
+    # In the first run of each hour, the monitor looks again for unknown ids.
     now = THEN + 3 * HOUR - SLOT
     assert server.gather(now) == (11, 0, 0, 18)
     assert [one.judgement.prediction_id for one in server.joined()].count("calm") == 1

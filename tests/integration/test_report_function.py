@@ -102,7 +102,7 @@ def test_the_report_of_the_day_is_in_the_bucket(
     assert "<script" not in page
     reported = [json.loads(line) for line in lines if '"report"' in line]
     assert [one["predictions"] for one in reported] == [predicted] * 2
-    # A user can set LogText to "false" later, but old log lines remain. So no text is logged.
+    # The function must log no text: if a user sets LogText to "false" later, old log lines remain.
     assert not [line for line in lines if TEXT in line]
 
 

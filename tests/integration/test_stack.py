@@ -47,7 +47,7 @@ def found(
 
 def test_a_prediction_is_a_document_within_five_seconds(running: Stack) -> None:
     body = json.dumps({"sentence": "The boy is sitting on a zyzzyva bench"})
-    # these two invocations start the functions, because the five seconds exclude cold starts
+    # These two invocations start the functions: the five seconds do not include a cold start.
     running.inference.invoke({"describe": True})
     running.shipper.invoke(json.loads((SAMPLES / "control-message.json").read_text()))
 
@@ -164,7 +164,7 @@ def test_a_node_does_not_start_if_another_node_has_its_port(running: Stack) -> N
         pass
 
 
-def test_run_says_why_the_server_takes_no_documents(
+def test_run_says_why_the_server_accepts_no_documents(
     running: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, begin = f"{running.opensearch_url}/_cluster/settings", time.monotonic()
@@ -212,7 +212,7 @@ def test_a_page_of_another_origin_is_refused(running: Stack, path: str, origin: 
     assert requests.delete(index, timeout=30).ok
 
 
-def test_without_texts_in_the_log_documents_have_their_other_fields(
+def test_if_texts_are_not_logged_a_document_has_a_rounded_score_and_a_hash(
     running: Stack, template: Template
 ) -> None:
     sentence, lines = "A sentence that must stay unlogged", list[str]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-# ru_maxrss is in KiB (getrusage(2)). One of Lambda's MB has 1,024 KiB.
+# ru_maxrss is in KiB (getrusage(2)). In Lambda, 1 MB is 1,024 KiB.
 KIBIBYTES: Final = 1024
 
 

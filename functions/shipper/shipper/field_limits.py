@@ -27,9 +27,9 @@ TOO_MANY: Final = {"type": "not sent whole", "limit": f"total fields [{NAMES}]"}
 
 
 def sendable(document: Document) -> Document:
-    """Return the document, but without its fields if they exceed a limit.
+    """Return the document. If the line's fields exceed a limit, the result has none of them.
 
-    Its field `@rescued` then names the limit as the reason.
+    The field `@rescued` of the result then names the limit as the reason.
     """
     if document.few:  # nearly every document
         return document

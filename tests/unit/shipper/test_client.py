@@ -144,7 +144,7 @@ def test_the_user_and_password_of_the_address_are_sent(
 def test_requests_to_amazon_have_a_valid_signature(
     send_to: Send, host: str, region: str, service: str
 ) -> None:
-    """The region comes from the host name, or from the function if the host name has no region."""
+    """The region comes from the host name, or from AWS_REGION if the host name has no region."""
     request = send_to(f"http://{host}:9200", KEYS)
     scope = SCOPE.fullmatch(request.headers["authorization"])
     assert scope
@@ -173,7 +173,7 @@ def test_a_password_file_is_never_read(
     assert request.headers.get("authorization") == expected
 
 
-def test_a_request_with_a_user_and_password_for_an_amazon_address_is_not_signed(
+def test_a_request_to_amazon_with_a_user_and_password_is_not_signed(
     send_to: Send,
 ) -> None:
     """A domain that has users with passwords does not accept signatures."""

@@ -1,9 +1,10 @@
 """Tests the choice of the index for lines that are not records.
 
 Records are the trusted lines of predictions, feedback, monitor and canary. Other lines have an
-index of their own. But on some days, the function that the AWS console generates has put them into
-the index of the records (the common index). On these days, such lines go to the common index too.
-The generated function's documents have no field `@kind`.
+index of their own. But the function that the AWS console generates puts all lines into the index of
+the records (the common index), without a field `@kind`. So the shipper asks the server to count the
+documents without `@kind` of a day and of the day before. If there are any, the shipper puts all
+lines of the day into the common index too.
 """
 
 from __future__ import annotations

@@ -341,8 +341,8 @@ def test_a_gzip_member_may_end_anywhere_in_a_block(
 
 
 def test_time_grows_in_proportion_to_the_number_of_gzip_members() -> None:
-    # Eight times as many members take eight times as long. If each member took time for all data
-    # after it, they would take sixty-four times as long.
+    # 80,000 members take about 8 times as long as 10,000 members. If the decoder copied all the
+    # remaining data after each member, 80,000 members would take 64 times as long.
     def seconds(members: int) -> float:
         data = packed(gzip.compress(b" ") * members + gzip.compress(json.dumps(BODY).encode()))
         best = []

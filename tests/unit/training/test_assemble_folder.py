@@ -1,4 +1,4 @@
-"""Tests that model folders of any classifier are made, refused and compared.
+"""Tests the command that makes a model folder from a classifier, and compares it with another.
 
 The tests of the shipped model are also run with another model.
 """
@@ -29,7 +29,7 @@ from training.checkpoint import read as read_checkpoint
 from training.compare_models import compared
 from training.sample import Row, split
 
-# The tests of everything that uses a model. They pass with any labels.
+# All tests that use a model. They must pass with any model, whatever its labels are.
 ANY_MODEL = (
     "tests/unit/inference",
     "tests/unit/training/test_profile.py",
@@ -142,7 +142,7 @@ def test_without_labels_nothing_is_calibrated(four_label_model: Path, tmp_path: 
 def test_a_graph_with_other_labels_than_the_checkpoint_is_refused(
     four_label_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # this environment lacks the library of this kernel
+    # this form of the graph needs onnx-ir, a library that this environment lacks
     monkeypatch.delitem(optimise_graph.WIDTHS, "8-bit weights in blocks")
     rows = [Row(text, label) for text, label in four_labels.texts()]
     with pytest.raises(

@@ -16,9 +16,9 @@ def smallest_effect(
     The baseline has `windows` windows of `rows` rows each. The chart has `components` means.
     `level` is the probability that at least one signal raises a false alarm in a window.
 
-    The shift δ is in standard deviations of rows. Hotelling's T² of a shifted window has
-    approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows and the
-    design effect `deff`. This distribution is computed with Patnaik's approximation (1949,
+    The unit of the shift δ is the standard deviation of single rows. Hotelling's T² of a shifted
+    window has approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows
+    and the design effect `deff`. This distribution is computed with Patnaik's approximation (1949,
     Biometrika 36): a scaled χ² with the same mean and variance. The result is infinite if there are
     too few windows.
     """

@@ -141,7 +141,7 @@ def stack(summaries: Sequence[Summary]) -> Windows:
 
 
 def hour_of(windows: Windows) -> NDArray[np.int64]:
-    """Return the hour of the day, in UTC, of the middle of each window."""
+    """Return, for each window, the UTC hour (0 to 23) in which its middle lies."""
     return (((windows.start + windows.end) / 2 % DAY) // HOUR).astype(np.int64)
 
 
@@ -153,8 +153,8 @@ def moment(seconds: float) -> str:
 def a_day_apart(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return pairs of windows whose middles lie 24 hours apart.
 
-    The result has the positions of the first and of the second windows. The tolerance is half the
-    median length of a window.
+    The result has two arrays: the positions of the earlier windows, and the positions of the later
+    windows. The tolerance is half the median length of a window.
     """
     middle = (windows.start + windows.end) / 2
     tolerance = float(np.median(windows.end - windows.start)) / 2 if len(windows) else 0.0
