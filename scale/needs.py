@@ -111,7 +111,7 @@ class Met(NamedTuple):
 def direct(rate: float, way: Way, prices: Mapping[str, Price]) -> Direct:
     """Return the needs of a rate if CloudWatch invokes the shipper for each payload.
 
-    In an outage each invocation waits for the server until its time limit.
+    In an outage, each invocation takes as long as the outage, but at most `SHIPPER_SECONDS`.
     """
     payloads = rate / way.lines
     seconds = way.invocation(way.lines)

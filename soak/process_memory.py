@@ -66,8 +66,9 @@ def _program(folder: Path) -> bytes:
 class Trend(NamedTuple):
     """How memory, descriptors and threads changed: each has an early, a late and the largest value.
 
-    Early and late are the medians of the second and of the last fifth of the samples. The first
-    fifth is warm-up. `processes` is the number of processes that the function had.
+    The early value is the median of the second fifth of the samples, and the late value is the
+    median of the last fifth. The first fifth is warm-up. `processes` is the number of processes
+    that the function had.
     """
 
     memory: tuple[float, float, float]

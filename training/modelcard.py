@@ -58,9 +58,7 @@ In addition to the logits, the model gives numbers that describe each text:
 - the surprisal, which says how unusual the pairs of neighbouring word pieces are.
 
 `profile.json` contains these numbers for {profile["population"]["sentences"]} texts, as a
-reference for usual texts.
-
-`profile.json` also contains statistics of the sample's texts, and the whole text of
+reference for usual texts. It also contains statistics of these texts, and the whole text of
 {len(profile["golden"]["sentences"])} golden sentences. These are texts with the answers that this
 model gave when it was made.
 """

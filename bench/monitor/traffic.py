@@ -163,8 +163,8 @@ def _frequent(texts: Index) -> tuple[tuple[dict[str, int], ...], NDArray[np.floa
 class Pool:
     """Documents to draw from.
 
-    For each document, `starts` has the first row, `lengths` the number of rows, and `genre` the
-    genre.
+    For each document, `starts` has its first row, `lengths` has its number of rows, and `genre` has
+    its genre.
     """
 
     starts: Index
@@ -245,8 +245,8 @@ def steady(of: Pool) -> Callable[[int, Chance], Index]:
 def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     """Make traffic as `steady` does, but with genres that change with the hour.
 
-    Half of the genres are most frequent at noon, the other half at midnight. At that time, a genre
-    is `1 + swing` times as frequent as in `steady` traffic.
+    Half of the genres are most frequent at noon, and the other half at midnight. When a genre is
+    most frequent, it is `1 + swing` times as frequent as in `steady` traffic.
     """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 

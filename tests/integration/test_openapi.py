@@ -108,13 +108,13 @@ def test_the_stack_answers_as_the_document_says(running: Stack) -> None:
             b'{"sentence": 5, "sentence": "a"}',
             200,
             ACCEPTED,
-            id="the field sentence twice, the last time valid",
+            id="two fields named sentence, and the last is valid",
         ),
         pytest.param(
             b'{"sentence": "a", "sentence": 5}',
             422,
             "field-invalid",
-            id="the field sentence twice, the last time invalid",
+            id="two fields named sentence, and the last is invalid",
         ),
         pytest.param(
             b'{"sentence": "a", "more": ' + b"[" * 1000 + b"]" * 1000 + b"}",

@@ -89,7 +89,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_golden_sentences_are_predicted_shipped_and_shown_with_the_labels_of_the_model(
+def test_answers_documents_and_panel_agree_on_the_labels_of_golden_sentences(
     folder: Path, own: Stack
 ) -> None:
     card, profile = (

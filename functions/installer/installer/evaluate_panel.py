@@ -14,8 +14,8 @@ from installer.saved_objects import SavedObject
 
 BARS: Final = 50  # the number of bars that Kibana aims at
 PAGE: Final = 500  # the largest number of documents that a saved search shows
-# Each pair is a bound and the length of a bar. Kibana divides the time shown by `BARS`, and takes
-# the first pair with a bound above the quotient.
+# Each pair is a bound and the length of a bar. Kibana divides the displayed period by `BARS`, and
+# takes the first pair with a bound above the quotient.
 INTERVALS: Final = (
     (timedelta(seconds=5), timedelta(seconds=1)),
     (timedelta(seconds=7.5), timedelta(seconds=5)),

@@ -1,11 +1,11 @@
 """Limits the whole time of an HTTP exchange (request and answer), whatever the server does.
 
 The time-out of the requests library limits a single read. It does not end an answer that arrives
-byte by byte, or an upload that the server reads slowly. This module adds two threads:
+byte by byte, or an upload that the server reads slowly. This module adds two kinds of threads:
 
 - A watching thread closes the connection when the time limit of the exchange is reached.
-- Each new connection is made in a thread of its own, because closing cannot end a slow name lookup.
-  If that thread takes too long, the exchange fails, and the thread sends nothing.
+- Each new connection is made in a thread of its own, because a slow name lookup cannot be ended. If
+  that thread takes too long, the exchange fails, and the thread sends nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from opensearchpy.exceptions import ConnectionTimeout, TransportError
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-# The watching thread cuts an exchange this long after the time-out of the requests library. So the
-# library can end the exchange first, and its error says more.
+# The watching thread waits this much longer than the time-out of the requests library. So the
+# library can end the exchange first, with an error that has more details.
 GRACE_SECONDS: Final = 0.25
 BLOCK: Final = 64 * 1024
 

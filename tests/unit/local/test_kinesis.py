@@ -172,7 +172,7 @@ WHOLE = Policy(retries=1, bisect=False, splits_at_first=False)
             reports,
             ["abc"],
             [],
-            id="a batch has at most as many records as its setting permits",
+            id="a batch has at most batch_size records",
         ),
     ],
 )

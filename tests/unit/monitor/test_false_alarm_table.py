@@ -46,7 +46,7 @@ def test_the_sentence_says_that_no_row_is_strict_enough() -> None:
     )
 
 
-def test_for_the_default_setting_each_size_of_baseline_has_a_row_strict_enough() -> None:
+def test_for_the_default_setting_a_row_is_strict_enough_for_each_size_of_baseline() -> None:
     for windows in sorted({row.windows for row in false_alarm_table.rows()}):
         assert choose(windows).kept
     assert all(
@@ -55,7 +55,7 @@ def test_for_the_default_setting_each_size_of_baseline_has_a_row_strict_enough()
     )
 
 
-def test_a_baseline_that_lacks_few_windows_uses_the_level_of_seven_complete_days() -> None:
+def test_a_baseline_that_lacks_only_a_few_windows_uses_the_level_of_seven_complete_days() -> None:
     assert (
         false_alarm_table.choose(150).row.level
         == false_alarm_table.choose(167).row.level

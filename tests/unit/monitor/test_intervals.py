@@ -1,4 +1,4 @@
-"""Tests the intervals of known and estimated accuracy, and when known accuracy is too low.
+"""Tests the intervals of known and estimated accuracy, and the rule for too low accuracy.
 
 Known accuracy is computed from right labels, and estimated accuracy from calibrated scores.
 """

@@ -1,8 +1,8 @@
 """Counts the labels that people gave for the predictions of a stream.
 
 A stream is the predictions of one model in one log group. One search over the monitor's index
-finds all counts: the index has a joined record (joined_record.py) for each label with its
-prediction, and summaries that count all predictions.
+finds all counts. For each label, the index has a joined record (joined_record.py), which holds the
+label and its prediction. The index also has summaries, which count all predictions.
 """
 
 from __future__ import annotations
