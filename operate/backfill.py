@@ -149,7 +149,7 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
         wanted["logStreamNames"] = names
     while True:
         answer = logs.filter_log_events(logGroupName=span.log_group, **wanted)
-        # CloudWatch includes events at the end time, and a span does not.
+        # CloudWatch includes events at the end time, but a span excludes them.
         found = [event for event in answer["events"] if event["timestamp"] < span.end]
         if found:  # an empty page may be followed by others
             yield found

@@ -50,11 +50,11 @@ def checked(folder: Path) -> str:
         card["profile"] != profile.get("id")
         or digest({name: part for name, part in profile.items() if name != "id"}) != profile["id"]
     ):
-        raise UnfitModel(f"{folder}: profile.json is not the profile that card.json names.")
+        raise UnfitModel(f"{folder}: profile.json and card.json do not belong together.")
     if profile["model"]["version"] != card["version"]:
         raise UnfitModel(
-            f"{folder}: profile.json was made by version {profile['model']['version']}, "
-            f"not by {card['version']}."
+            f"{folder}: profile.json was made with version {profile['model']['version']} of the "
+            f"model, not with version {card['version']}."
         )
     _check_golden(folder, classifier, profile["golden"])
     size = sum(path.stat().st_size for path in folder.iterdir())

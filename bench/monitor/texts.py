@@ -98,7 +98,7 @@ def grammar(data: Path) -> list[Sentence]:
 
 
 def linguistics(data: Path) -> list[Sentence]:
-    """Return sentences of CoLA that training, calibration and profile of the model did not use.
+    """Return sentences of CoLA that were not used for training, calibration or the model's profile.
 
     Raises `CorpusMissing`.
     """

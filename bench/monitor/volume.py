@@ -61,7 +61,7 @@ def summaries(windows: Windows) -> list[Summary]:
 
 def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
     """Divide rows among slots of 15 minutes, at `a_day` rows a day. Returns a summary per slot."""
-    every = max(1, round(96 / a_day)) * SLOT  # seconds from a slot with rows to the next
+    every = max(1, round(96 / a_day)) * SLOT  # seconds between two slots with rows
     each = max(1, a_day * every // DAY)
     count = len(rows) // each
     arrays = traffic.windows(source, rows[: count * each].reshape(count, each))
@@ -70,7 +70,10 @@ def slots(source: Table, rows: Index, a_day: int) -> list[Summary]:
 
 
 def volume(source: Table, made: Callable[[int, Chance], Index], tick: Tick) -> list[dict[str, Any]]:
-    """Measure each number of predictions a day with baselines of 7 and of 30 days.
+    """Measure the monitor at each number of predictions a day in `A_DAY`.
+
+    Each number is measured with a baseline of 7 days, and each number up to 10,000 is also measured
+    with a baseline of 30 days.
 
     The result has the planned windows, the smallest effect size δ that is detected, and the share
     of windows in which each drift is detected. `made(count, chance)` returns `count` rows of

@@ -80,7 +80,7 @@ def test_install_succeeds_and_reports_missing_index_state_management_and_access_
         in output
     )
     assert (
-        "if the domain has no fine-grained access control, it needs no roles; if it has, make the "
+        "if the domain has no fine-grained access control, it needs no roles; otherwise, make the "
         "roles yourself): left alone" in output
     )
     assert "saved objects: left out, because no address of Dashboards is given" in output

@@ -312,15 +312,15 @@ def test_parameters_that_go_together_are_accepted(given: dict[str, str]) -> None
         ({"OpenSearchDomainArn": "arn"}, "Give a domain for the documents"),
         (
             {"CreateDomain": "true", "OpenSearchEndpoint": "https://x"},
-            "CreateDomain=true makes a domain of its own",
+            "With CreateDomain=true the stack makes a domain",
         ),
         (
             {"CreateDomain": "true", "OpenSearchDomainArn": "arn"},
-            "CreateDomain=true makes a domain of its own",
+            "With CreateDomain=true the stack makes a domain",
         ),
         (
             {"CreateDomain": "true", "InstallKibana": "true", "KibanaSecretArn": "arn"},
-            "CreateDomain=true makes a user for the installer",
+            "With CreateDomain=true the stack makes a user for the installer",
         ),
         (EXISTING | {"KibanaSecretArn": "arn"}, "KibanaSecretArn is for the installer"),
         (EXISTING | {"Network": "vpc"}, "Network=vpc needs VpcId and VpcSubnetId."),

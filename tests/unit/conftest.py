@@ -265,14 +265,14 @@ class Bulk:
 
 
 def as_json(status: int, body: Any) -> Answer:
-    """Return an answer with JSON without spaces, as OpenSearch writes it."""
+    """Return an answer with compact JSON, as OpenSearch writes it."""
     return Answer(
         status, "application/json; charset=UTF-8", json.dumps(body, separators=(",", ":")).encode()
     )
 
 
 def problem(kind: str, reason: str, status: int = 400) -> dict[str, Any]:
-    """Return the body of an error of a whole request. `filter_path` does not change this body."""
+    """Return the answer's body if a whole request fails. `filter_path` does not change it."""
     error = _error(kind, reason, None)
     return {"error": {"root_cause": [error], **error}, "status": status}
 
@@ -309,7 +309,7 @@ class Clock:
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
     bounds: list[tuple[float, float]] = field(default_factory=list)
-    share: float = 1.0  # what `chance` returns: 0 for the lower bound, 1 for the upper bound
+    share: float = 1.0  # where `chance` chooses: 0 is the lower bound, 1 is the upper
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)

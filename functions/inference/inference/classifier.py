@@ -79,7 +79,8 @@ class Classifier:
         self._unknown = None if unknown is None else self._tokenizer.token_to_id(unknown)
         if unknown is not None and self._unknown is None:
             raise UnfitModel(
-                f"{path} has no token {unknown}, which card.json names as unknown: {AGAIN}."
+                f"{path} has no token {unknown}, but card.json says that this token stands for "
+                f"unknown text: {AGAIN}."
             )
 
     def _load_session(self, path: Path) -> None:

@@ -3,8 +3,8 @@
 All labels are sorted by name, and the place of a label in this order determines its colour. The
 local page and the report (report/) choose colours in the same way.
 
-Without the labels, the installer fixes no colours. Each panel then gives colours only to the labels
-that it shows, in the order of their names.
+If the installer does not know the labels, it fixes no colours. Each panel then gives colours only
+to the labels that it shows, in the order of their names.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Final
 from installer.index_prefix import PREFIX
 
 NAME: Final = "prediction-monitor"
-PATTERN: Final = f"{PREFIX}*"  # the indices that the files in kibana/ name
+PATTERN: Final = f"{PREFIX}*"  # the pattern that is written in the files in kibana/
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -22,8 +22,8 @@ STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that Clou
 class Scope:
     """A prefix of daily indices, and the name of a stack, which may be empty.
 
-    Before a domain could hold several stacks, the names of roles and saved objects did not include
-    the stack. If `former` is true, the stack uses these former names.
+    Earlier releases allowed one stack in a domain, so the names of roles and saved objects did not
+    include the stack's name. If `former` is true, the stack uses these former names.
     """
 
     prefix: str = PREFIX
@@ -50,7 +50,10 @@ class Scope:
 
     @property
     def mark(self) -> str:
-        """The end of a saved object's title: the stack's name, or nothing with former names."""
+        """The stack's name, for the end of a saved object's title.
+
+        Empty if `former` is true, or if the scope has no stack.
+        """
         return "" if self.former or not self.stack else f" ({self.stack})"
 
 

@@ -18,7 +18,7 @@ FORMER: Final = "/_opendistro/_security/api"  # in Elasticsearch 7.10
 ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 WITHOUT: Final = (
     f"nothing is served at {API}: if the domain has no fine-grained access control, it needs no "
-    "roles; if it has, make the roles yourself"
+    "roles; otherwise, make the roles yourself"
 )
 # The installer changes only the backend roles of a role mapping. It keeps these members.
 KEPT: Final = ("hosts", "users", "and_backend_roles")
@@ -117,7 +117,7 @@ def _plan(server: Server, scope: Scope, kind: str, arns: Sequence[str]) -> Step:
 
 
 def rendered(role: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return a role as the API takes it, for the indices of the scope's prefix and stack."""
+    """Return a role in the API's form, for the indices of the scope's prefix and stack."""
     own = f"monitor.{scope.stack.lower()}" if scope.stack else OWN
     permissions = [
         {**one, "index_patterns": [own if one["index_patterns"] == [OWN] else scope.pattern]}

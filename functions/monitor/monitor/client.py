@@ -44,8 +44,8 @@ def connect(
 ) -> RequestsHttpConnection:
     """Return a connection to `endpoint`. It sends each request once: the caller decides on retries.
 
-    - Login: the user and the password are those in the address. If the address lacks them, they are
-      `user`, and `OPENSEARCH_PASSWORD` of `environment`.
+    - Login: the user and the password are those in the address. If the address lacks them, the user
+      is `user`, and the password is `OPENSEARCH_PASSWORD` of `environment`.
     - Signature: requests to Amazon are signed with the AWS keys in `environment`, but only if there
       is no login. A domain with its own users accepts a login or a signature, but never both.
 

@@ -329,7 +329,7 @@ OURS = "127.0.0.1:3000"
         pytest.param(
             {"Host": OURS, "Origin": "http://127.0.0.1:8080"},
             403,
-            id="a page that another port serves",
+            id="a page at another port",
         ),
         pytest.param(
             {"Host": OURS, "Origin": "http://localhost:3000"},
@@ -343,9 +343,13 @@ OURS = "127.0.0.1:3000"
         ),
         pytest.param({"Host": "page.example"}, 403, id="a foreign name, without an origin"),
         pytest.param(
-            {"Host": "127.0.0.1.page.example"}, 403, id="a foreign name that begins like ours"
+            {"Host": "127.0.0.1.page.example"},
+            403,
+            id="a foreign name that begins with our address",
         ),
-        pytest.param({"Host": "127.0.0.1:3000@page.example"}, 403, id="a foreign name after ours"),
+        pytest.param(
+            {"Host": "127.0.0.1:3000@page.example"}, 403, id="a foreign name after our address"
+        ),
         pytest.param({"Host": ""}, 403, id="an empty host name"),
         pytest.param({}, 403, id="no host header"),
     ],

@@ -28,10 +28,10 @@ def kinds(body: Doc) -> str:
 
 
 class Index:
-    """Answers searches, and keeps them.
+    """Answers searches, and records them in `asked`.
 
-    A key of `found` is a text. A search whose query contains this text gets the documents of the
-    key.
+    `found` maps a text to documents. If the query of a search contains the text, the answer has
+    these documents.
     """
 
     def __init__(self, found: dict[str, list[Doc]] | None = None, **predictions: Any) -> None:

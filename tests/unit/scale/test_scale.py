@@ -1,6 +1,6 @@
-"""Tests the calculated needs of a rate of log lines, and the rates that reach a limit.
+"""Tests the resources that a rate of log lines needs, and the rates that reach a limit.
 
-Needs are concurrency, shards, nodes and cost. The expected figures were calculated by hand.
+Resources are concurrency, shards, nodes and cost. The expected figures were calculated by hand.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARAMETERS = load()["Parameters"]
 PAGE = (ROOT / "docs" / "scale.md").read_text()
 # The processor time of an invocation in microseconds, by its number of lines. A function of 1,024
 # MB has 0.5789 of a processor, so 1 ms of processor time takes 1.727 ms. The domain answers after
-# 50 ms, and 0.276 ms more for each line. So an invocation with 1 line lasts 1.727 + 50 + 0.276 ms =
+# 50 ms, plus 0.276 ms for each line. So an invocation with 1 line lasts 1.727 + 50 + 0.276 ms =
 # 52.00 ms, and an invocation with 20 lines lasts 3.455 + 50 + 5.52 ms = 58.97 ms.
 PROCESSOR = {1: 1_000.0, 20: 2_000.0}
 ONE, TWENTY = Way(1, processor=PROCESSOR), Way(20, processor=PROCESSOR)
@@ -126,8 +126,8 @@ def test_a_domain_that_the_template_cannot_make_is_marked() -> None:
 
 
 def test_shorter_retention_does_not_reduce_the_processors() -> None:
-    # 10,000 events a second, each indexed twice in 276 us, keep 5.52 processors busy. Only half of
-    # a domain's processors may be busy, so it needs 11.04.
+    # Each of 10,000 events a second is indexed twice, and takes 276 us each time. So 5.52
+    # processors are busy. Only half of a domain's processors may be busy, so it needs 11.04.
     found = needs.domain(10_000, replace(ONE, days=1), PRICES)
     assert figures.INSTANCES[found.instance][0] * found.nodes >= 11.04
 

@@ -22,8 +22,8 @@ from monitor.summaries.windows import Windows
 Array = NDArray[np.float64]
 
 # "means" tests the means of several fields together. "strange" is the share of rows with an
-# extremely high value, "flags" the share with a flag or an unusual script, and "duplicates" the
-# share of one repeated text. The other signals test the values of one field.
+# extremely high value. "flags" is the share of rows with a flag or an unusual script. "duplicates"
+# is the share of rows that repeat one text. The other signals test the values of one field.
 SIGNALS: Final = (
     "means", "label", "prediction.score", "input.words", "input.non_letter_share",
     "strange", "flags", "duplicates",

@@ -60,7 +60,10 @@ class Scale:
 
     @cached_property
     def lower(self) -> Array:
-        """The lower edge of each code, minus infinity for the first code: shape (count,)."""
+        """The lower edges of the bins, in the order of the codes: shape (count,).
+
+        The first edge is minus infinity.
+        """
         equal = (round(self.low / self.step) + np.arange(self.steps)) * self.step
         return np.concatenate([[-np.inf, self.low], equal, self.tail])
 

@@ -78,7 +78,9 @@ def read_counts(
 def read_slots(
     connection: Connection, stream: Stream, start: int, end: int, *, index: str = INDEX
 ) -> list[Summary]:
-    """Read a summary of each slot and version that has predictions, in the order of time.
+    """Read the summaries of the slots that have predictions, in the order of time.
+
+    A slot has one summary for each pair of version and profile of the model.
 
     `start` and `end` are times at which slots begin, in seconds since 1970. Raises the same
     exceptions as `find_streams`.
