@@ -78,10 +78,10 @@ test-full: lint build .venv-train/.ready ## run make test and the long tests: fu
 soak: $(VENV)/.ready ## ship events into a real OpenSearch during random faults, and print how often each event arrived [MINUTES=10] [RATE=200] [SEED=25]
 	@python -m soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(SEED),--seed "$(SEED)")
 
-outage: $(VENV)/.ready ## kill OpenSearch under traffic, and print the backlog of events and the seconds until it is gone, both predicted and measured [RATE=2000] [SECONDS=60]
+outage: $(VENV)/.ready ## kill OpenSearch under traffic, and print the backlog of events and the seconds until the backlog is gone, both predicted and measured [RATE=2000] [SECONDS=60]
 	@python -m soak.outage $(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
-scale: $(VENV)/.ready ## print the resources that 10 to 10,000 events a second need, and the lowest rate that reaches each limit
+scale: $(VENV)/.ready ## print the resources that 10 to 10,000 events a second need, and for each limit (such as a quota of AWS) the lowest rate that reaches it
 	@python -m scale
 
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]
@@ -92,7 +92,7 @@ build: $(VENV)/.ready ## build the deployable packages in .aws-sam/build: make b
 	@sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@for folder in .aws-sam/build/*Function; do \
 	  echo "$${folder##*/}: $$(( $$(find $$folder -type f -exec cat {} + | wc -c) / 1048576 )) MiB unzipped, for $(ARCHITECTURE)"; done
-	@echo; echo "Next: docs/deploy.md, Steps, step 2."
+	@echo; echo "Next: step 2 in docs/deploy.md, section Steps."
 
 package: $(if $(BUCKET),build) ## put the packages into S3, and write a template for CloudFormation or Terraform: make package BUCKET=name [PREFIX=] [OUT=packaged.yaml]
 	@test -n "$(BUCKET)" || { echo "make package BUCKET=name: a bucket of yours in the region of the stack" >&2; exit 2; }

@@ -41,7 +41,7 @@ QUICK: Final = {1: 2, 5: 2}
 Line = dict[str, Contender]
 
 
-def payloads(  # noqa: PLR0917  the arguments of the other measurements, and three more
+def payloads(  # noqa: PLR0917
     log: Printed,
     url: str,
     rounds: Mapping[int, int],

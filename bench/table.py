@@ -98,7 +98,7 @@ def table(rows: Sequence[Row], *, targets: bool, processor: str = "") -> Table:
 
 
 def number(value: float) -> str:
-    """Return a number with three significant digits, or from 100 on as a whole number."""
+    """Return a number with three significant digits, or as a whole number if it is at least 100."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

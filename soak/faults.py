@@ -19,8 +19,8 @@ class Fault(StrEnum):
     """A fault of the server or of the connection to it. The value is its name in the table."""
 
     CALM = "none"
-    KILLED = "server killed"  # at the end it is started again with the same data
-    FROZEN = "server stopped"  # the process pauses, and continues at the end
+    KILLED = "server killed"  # when the fault ends, the server starts with the same data
+    FROZEN = "server stopped"  # when the fault ends, the process continues
     BLOCKED = "writes blocked"  # by the setting index.blocks.write
     SLOW = "answer too late"  # the documents are stored, but the answer is held back
     CUT = "request cut"  # the connection ends, and the server never gets the request

@@ -11,7 +11,7 @@ from inference.classifier import softmax
 
 
 def quality(figures: Mapping[str, Any]) -> str:
-    """Return the figures that a model card gives for a labelled sample, as one clause."""
+    """Return a text with a model card's figures: accuracy and calibration error on a sample."""
     low, high = figures["accuracy_interval"]
     return (
         f"accuracy {figures['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}) on "

@@ -37,7 +37,7 @@ COLUMNS: Final = (
 def verdicts(source: Table, reference: Index, windows: Index) -> dict[str, float]:
     """Return the share of windows in which each of the other methods finds drift.
 
-    `windows` and `reference` contain numbers of rows of `source`. `windows` has the shape (windows,
+    `windows` and `reference` contain row numbers of `source`. `windows` has the shape (windows,
     rows of a window), and `reference` has the shape (rows,).
     """
     before = {name: source.numbers[reference, FIELDS.index(name) + 1] for name in COLUMNS}

@@ -239,9 +239,9 @@ def _sam(*arguments: str) -> None:
 def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
     """Transform the template with the same SAM translator as AWS.
 
-    The transform in fakecloud loses `EventInvokeConfig` and the conditions of functions, and does
-    not accept a parameter as the kind of deployment. fakecloud also does not split lists. So values
-    that depend only on parameters are computed here.
+    fakecloud's own transform loses `EventInvokeConfig` and the conditions of functions. It does not
+    accept a parameter as the type of a `DeploymentPreference`. fakecloud also cannot evaluate
+    `Fn::Split`. So values that depend only on parameters are computed here.
     """
     values = {
         name: parameter["Default"] for name, parameter in template["Parameters"].items()

@@ -1,6 +1,7 @@
 """Find foreign log groups. They write to the indices of a stack, but no installed stack names them.
 
-The stack's index template and retention would also apply to the lines of foreign log groups.
+If the installer wrote index template and retention, both would also apply to the lines of these
+log groups.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ prediction_id and identifier, the last row counts. The same file can be given ag
 code 1 if a row did not join."""
 NAME: Final = 200  # the largest number of characters in a name
 REASON: Final = 500  # the largest number of characters in a reason
-# The largest number of predictions in a group, and of days. An answer of OpenSearch has at most
+# The upper limit of --random, --least-certain and --days. An answer of OpenSearch has at most
 # 10,000 documents.
 MOST_REVIEWED: Final = 5000
 REVIEW: Final = """\

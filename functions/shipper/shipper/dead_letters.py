@@ -20,8 +20,8 @@ from shipper.decode import PayloadInvalid
 from shipper.outcome import Outcome
 from shipper.timed_exchange import TookTooLong, within
 
-# Lambda puts dead letters below this prefix. The next part of the key is `async` for asynchronous
-# invocations, and the id of the event source mapping for a stream.
+# Lambda puts dead letters below this prefix. The next part of the key is `async` (asynchronous
+# invocations) or the id of an event source mapping (streams).
 PREFIX: Final = "aws/lambda/"
 POISON: Final = "poison/"
 REASON_CHARACTERS: Final = 1500  # S3 accepts 2 kB of metadata

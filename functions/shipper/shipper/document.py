@@ -149,7 +149,8 @@ class _Prediction(Struct, gc=False):
 
 # Decoding a line as this type checks that the line is a JSON object. The decoder skips members that
 # the type does not name, but checks their syntax. A guarded name is a reserved name or `_aws`, with
-# or without escapes. Its type fits no value, so that decoding fails if the line has this name.
+# or without escapes. The value of a guarded name has the type `NOTHING`, which accepts no value. So
+# decoding fails if the line has a guarded name.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))
 NOTHING: Final[Any] = Annotated[str, Meta(min_length=1, max_length=0)]
 _Line: Final[Any] = msgspec.defstruct(

@@ -17,7 +17,7 @@ WANTED = '{"message": "prediction"}'
 
 
 class Shipped:
-    """A subscriber that records its batches. Its first `failures` invocations raise."""
+    """A subscriber that records its batches. Its first `failures` invocations fail."""
 
     def __init__(self, failures: int = 0) -> None:
         self.batches: list[list[str]] = []
@@ -217,7 +217,7 @@ def test_batches_have_a_limited_size_and_keep_the_order_of_lines(
     assert shipped.lines == lines
 
 
-def test_running_ends_its_thread_after_the_last_line_was_shipped() -> None:
+def test_the_thread_ends_after_the_last_line_was_shipped() -> None:
     shipped = Shipped()
     subscription = Subscription("group", PATTERN, shipped)
     threads = threading.active_count()

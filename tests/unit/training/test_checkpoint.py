@@ -54,7 +54,7 @@ def saved(
             id="XLM-R",
         ),
         pytest.param(
-            {"max_position_embeddings": 8192}, WORDPIECE, 512, "[UNK]", id="long positions"
+            {"max_position_embeddings": 8192}, WORDPIECE, 512, "[UNK]", id="more than 512 positions"
         ),
     ],
 )

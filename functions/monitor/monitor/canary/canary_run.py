@@ -15,7 +15,7 @@ from monitor.canary.ask_function import Ask, NoAnswer
 from monitor.canary.golden_sentences import GoldenUnreadable, Model, Sentence
 from monitor.canary.judge_answers import LONGEST, Figures, Unfit, compare, differences, faults
 
-AT_ONCE: Final = 64  # the limit of the inference function for the sentences of a request
+AT_ONCE: Final = 64  # the largest number of sentences in a request to the inference function
 MOST: Final = 20  # the largest number of faults that a log line lists
 
 
@@ -52,7 +52,7 @@ class Result:
     figures: Figures | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of `monitor` in the line `canary` (events/canary.schema.json)."""
+        """Return the fields of `monitor` in the log line `canary` (events/canary.schema.json)."""
         canary = {
             "result": str(self.verdict),
             "faults": list(self.faults[:MOST]),

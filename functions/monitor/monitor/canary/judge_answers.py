@@ -1,10 +1,10 @@
 """Judges a model's answers to golden sentences, and a function's description of its model.
 
-Golden sentences are texts with the answers that the model gave when it was made. Labels, counts of
-word pieces and truncated flags must be equal to those answers. A component of the signature (eight
-numbers that describe the content) may differ by `SIGNATURE` steps, and a score by the model's
-tolerance. The mean difference of the scores may be at most a quarter of the tolerance. These limits
-were measured (docs/monitoring.md, section *Canary*).
+Golden sentences are texts with the answers that the model gave when it was made. An answer must
+have the same label, number of word pieces and value of `truncated`. A component of the signature
+(eight numbers that describe the content) may differ by `SIGNATURE` steps, and a score by the
+model's tolerance. The mean difference of the scores may be at most a quarter of the tolerance.
+These limits were measured (docs/monitoring.md, section *Canary*).
 """
 
 from __future__ import annotations
