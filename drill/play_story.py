@@ -90,7 +90,7 @@ class Play:
     """A running stack with the clock of the story.
 
     `pools` has the predictions of each kind of text. `records` is the name of a subscription
-    filter: the shipper trusts the records in this filter's lines.
+    filter. The shipper accepts lines from this filter as records.
     """
 
     stack: Stack
@@ -299,7 +299,7 @@ def swapped(prediction: Record) -> Record:
 
 
 def filter_name() -> str:
-    """Return the name of the subscription filter whose lines the shipper trusts to be records."""
+    """Return the name of the subscription filter whose lines the shipper accepts as records."""
     name: str = load()["Resources"]["MonitorRecords"]["Properties"]["FilterName"]
     return name
 

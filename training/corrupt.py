@@ -66,7 +66,10 @@ def substitute(words: Words, chance: random.Random) -> Words | None:
 
 
 def inflect(words: Words, chance: random.Random) -> Words | None:
-    """Remove or add -s, -ed or -ing at a word of any part of speech; None if no word fits."""
+    """Remove -s, -ed or -ing from a word, or add one of them; None if no word fits.
+
+    The word can have any part of speech.
+    """
     places = [
         at for at, word in enumerate(words) if word.isalpha() and len(word) > 3 and word.islower()
     ]

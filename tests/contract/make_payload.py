@@ -46,9 +46,10 @@ PROBE = {
 
 
 def main(events: Path = EVENTS) -> None:
-    """Write three payloads, and a batch of a stream with the same payloads as records.
+    """Write three payloads, and a batch of a stream that contains the same payloads.
 
-    The payloads are the two records, lines of every kind, and a control message.
+    The first payload has the two sample records, the second has lines of every kind, and the third
+    is a control message.
     """
     records = [
         json.dumps(json.loads((events / f"record.{kind}.json").read_text()))

@@ -1,8 +1,8 @@
 """Makes a model folder with four labels, without torch.
 
-The texts of its sample are in two scripts, and its tokenizer has no token for unknown text. The
-network is small and has random weights. Like every other model, this model is assembled by
-training/assemble_folder.py.
+The sample has texts in two alphabets, Latin and Cyrillic. The tokenizer has no token for unknown
+text. The network is small and has random weights. Like every other model, this model is assembled
+by training/assemble_folder.py.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def make(folder: Path) -> Path:
 
 
 def _tokenizer(corpus: list[str]) -> Tokenizer:
-    """Train a byte-level BPE tokenizer like RoBERTa's.
+    """Train a byte-level BPE tokenizer, the kind that RoBERTa has.
 
-    It pads and truncates, which the tokenizer in a model folder must not do.
+    This tokenizer pads and truncates. `assemble` must switch off both for the model folder.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

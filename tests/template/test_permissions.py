@@ -217,7 +217,7 @@ def test_a_changed_variable_makes_the_installer_run_again(stack: Stack) -> None:
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}
     elsewhere = {"STACK", "STACK_ID", "URL_SUFFIX", "AUDIT_LOG"}  # these never change in a stack
-    elsewhere |= {"SHIPPER_ROLE_ARNS", "MONITOR_ROLE_ARNS"}  # these are lists in the resource
+    elsewhere |= {"SHIPPER_ROLE_ARNS", "MONITOR_ROLE_ARNS"}  # texts here, lists in the resource
     elsewhere |= set() if told["SECRET_ARN"] else {"SECRET_ARN"}
     assert {name for name, value in told.items() if json.dumps(value) not in repeated} <= elsewhere
 
@@ -247,7 +247,7 @@ def test_only_a_service_may_assume_a_role(stack: Stack) -> None:
         for rule in ("PermissionsBoundary", "Path")
     ),
 )
-def test_every_role_has_the_boundary_and_the_path_of_the_parameters(stack: Stack) -> None:
+def test_every_role_has_the_given_permissions_boundary_and_path(stack: Stack) -> None:
     """Without these parameters, a role must have no path.
 
     With the path `/`, CloudFormation would replace the existing role.

@@ -74,7 +74,7 @@ def test_a_failed_payload_becomes_a_dead_letter(stack: Stack) -> None:
         assert configs["MonitorFunction"]["MaximumRetryAttempts"] == 0
         assert not configs["MonitorFunction"].get("DestinationConfig")
         assert configs["MessengerFunction"]["MaximumRetryAttempts"] == 2
-        # The replay puts dead letters into the index, so an unsent message is no dead letter.
+        # The replay puts dead letters into the index, so an unsent message must not become one.
         assert not configs["MessengerFunction"].get("DestinationConfig")
     if stack.reports:
         assert configs["ReportFunction"]["MaximumRetryAttempts"] == 0
@@ -130,7 +130,8 @@ def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
     if stack.monitors:
         records = subscriptions.pop("MonitorRecords")
         assert records["LogGroupName"] == {"Ref": "MonitorLogGroup"}
-        assert records["FilterName"] == RECORD_FILTER  # the shipper trusts records by this name
+        # The shipper accepts lines from a filter with this name as records.
+        assert records["FilterName"] == RECORD_FILTER
         assert records["FilterPattern"] == '{ ($.message = "drift") || ($.message = "verdict") }'
     if stack.asks:
         records = subscriptions.pop("CanaryRecords")
@@ -323,8 +324,8 @@ def test_the_mapping_reads_all_of_the_stream_and_keeps_failed_batches(stack: Sta
 def test_lines_are_given_up_before_they_expire_and_before_the_retries_end() -> None:
     """An outage that is shorter than the maximum age must put nothing into the bucket.
 
-    While the server cannot be reached, a try takes the shipper's whole time, without the seconds
-    that it keeps for its report. Lambda accepts at most 10,000 retries and 604,800 seconds.
+    While the server cannot be reached, each try lasts as long as the shipper may run, minus
+    `REPORT_SECONDS`. Lambda accepts at most 10,000 retries and 604,800 seconds.
     """
     template = load()
     given = EXISTING | {"Delivery": "kinesis"}

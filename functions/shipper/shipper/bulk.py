@@ -86,7 +86,7 @@ HINTS: Final = {
 
 
 class Fate(Enum):
-    """The result of one request for a document."""
+    """The result of sending a document in one request."""
 
     INDEXED = auto()
     # The document is already in the index, from an earlier delivery, or from an earlier request

@@ -80,7 +80,7 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 def _take(fields: Fields, path: Path) -> Any:
     """Remove a value from `fields`, and return it. Objects that become empty are removed too.
 
-    If a field has a name with dots, such as `request.id`, the path is taken as this name. Objects
+    If a field has a name with dots, such as `request.id`, the path means this field. Objects
     inside `fields` are copied before they are changed.
     """
     whole = ".".join(path)

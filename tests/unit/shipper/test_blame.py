@@ -69,7 +69,7 @@ class Index(Bulk):
 
 
 def wrong(*names: str) -> Callable[[Source], Refusal | None]:
-    """Make a `judge` that refuses documents with any of these fields: a mapping conflict."""
+    """Make a `judge` that reports a mapping conflict for documents with any of these fields."""
 
     def judge(source: Source) -> Refusal | None:
         for name in names:
@@ -403,9 +403,9 @@ def test_a_document_is_not_reduced_further_than_its_bare_form(
 ) -> None:
     """The index accepts a line with "strict" only in the bare form.
 
-    The first strict document reaches its bare form in two steps. The shipper then applies the same
-    two steps to the second strict document, which has already lost its fields. The first step gives
-    its bare form, and the second step changes nothing.
+    The first strict document still has a field, so it reaches its bare form in two steps. The
+    shipper then applies both steps to the second strict document. This document has no field left,
+    so it is bare after the first step. The second step must change nothing.
     """
 
     def judge(source: Source) -> Refusal | None:

@@ -139,7 +139,8 @@ def test_a_line_without_traffic_counts_as_live(traffic: dict[str, str], counts: 
 
 @pytest.mark.parametrize("names", ["", MAP])
 def test_a_record_of_the_inference_function_is_not_changed(names: str) -> None:
-    line = json.dumps(OWN, separators=(", ", ":  "))  # a newly written record has no such spaces
+    # If the shipper encoded the record again, these spaces would be lost.
+    line = json.dumps(OWN, separators=(", ", ":  "))
     payload = Payload("DATA_MESSAGE", "1", "group", "s", [event(line)])
     (found,) = documents(
         payload, named(names)._replace(record_groups=frozenset({"group"})), Counter(), now=0

@@ -25,7 +25,7 @@ from training.signature import COMPONENTS, LEAST_DISTANCE, Signature, bigram_bit
 
 MODEL = TESTED
 WIDTH, VOCABULARY = 16, 60
-ODD = 50  # the first odd id: the embeddings of odd ids are far from all others
+ODD = 50  # the first odd (unusual) id: embeddings of odd ids are far from all others
 SENTENCES = [
     "Rain",
     "The boy is sitting on a bench.",

@@ -35,10 +35,11 @@ def announce_accuracy(
     *,
     now: int,
 ) -> tuple[Remembered, Told]:
-    """Return data for the next run, and findings about accuracy. Only some have a message.
+    """Return data for the next run, and findings about accuracy.
 
-    `before` is the data from the last run. `findings` are this run's findings about drift. Only
-    labels of predictions of the last thirty days are counted. Raises `ServerProblem`.
+    Only some findings have a message. `before` is the data from the last run. `findings` are this
+    run's findings about drift. Only labels of predictions of the last thirty days are counted.
+    Raises `ServerProblem`.
     """
     before = unlike_profile(findings, before)
     span = (now - SPAN, now)

@@ -1,4 +1,6 @@
-"""Reads the profile of the model with which this stack was built: statistics of validation texts.
+"""Reads the profile of the model with which this stack was built.
+
+The profile describes the model's predictions for texts on which the model was not trained.
 
 In the built package the profile is in the folder `monitor`. In the repository it is in the folder
 of the model.

@@ -31,8 +31,8 @@ SHARE: Final = 0.003  # at most this share of the baseline's rows reaches a fiel
 def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
     """Return the threshold of each field that has rows.
 
-    The threshold is a bin, given by its number (its code in bins.py). It is the lowest bin with at
-    most `SHARE` of the rows in it and in all higher bins together. `bins` has, for each field, the
+    A threshold is the code of a bin (bins.py). It is the lowest bin for which this is true: the bin
+    and all higher bins together have at most `SHARE` of the rows. `bins` has, for each field, the
     number of rows in each bin: shape (codes,).
     """
     found = {}
