@@ -240,8 +240,8 @@ def _transformed(template: dict[str, Any], parameters: dict[str, str]) -> dict[s
     """Transform the template with the same SAM translator as AWS.
 
     fakecloud's own transform loses `EventInvokeConfig` and the conditions of functions. It does not
-    accept a parameter as the type of a `DeploymentPreference`. fakecloud also cannot evaluate
-    `Fn::Split`. So values that depend only on parameters are computed here.
+    accept a parameter as the type of a `DeploymentPreference`. fakecloud also does not
+    split comma-separated lists. So values that depend only on parameters are computed here.
     """
     values = {
         name: parameter["Default"] for name, parameter in template["Parameters"].items()
