@@ -39,8 +39,8 @@ SIZES: Final = (5, 12, 30, 128)  # tokens, including the marks of start and end
 BATCH: Final = 32
 TARGET_SIZE: Final = 12
 
-# A function that gets the title and the number of steps of a measurement. Each call of the function
-# that it returns counts one step.
+# Shows the progress of a measurement. The arguments are the title and the number of steps. The
+# returned function must be called after each step.
 Start = Callable[[str, int], Callable[[], None]]
 
 

@@ -69,7 +69,7 @@ def in_turn(
 ) -> dict[str, Times]:
     """Take one sample of each contender in each round.
 
-    Each round begins with another contender. Each call must return `expected`.
+    The first contender changes from round to round. Each call must return `expected`.
     """
     repetitions = {
         name: _repetitions(name, sampler, expected) for name, sampler in samplers.items()

@@ -164,7 +164,7 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a template whose settings have full names and text values, as in OpenSearch."""
+    """Return the template with full names and text values of its settings, for a comparison."""
     inner = template["template"] or {}
     return {**template, "template": {**inner, "settings": dict(_flat(inner.get("settings", {})))}}
 

@@ -210,8 +210,8 @@ def remove(
 
     Without `overwrite`, an object stays if somebody changed it by hand. Without `force`, an object
     stays if another dashboard shows it. Index template and retention policy stay if `shared` is
-    false, or if another stack uses the prefix. They then have no owner until the next stack
-    installs.
+    false, or if another stack uses the prefix. If this stack owned them, the next stack that is
+    installed with this prefix will own them.
     """
     steps = plan(asked)
     parts = [part for step in steps for part in step.parts]
@@ -301,12 +301,14 @@ def _installed(
 
 
 def _checked(asked: DesiredState, say: Say) -> str:
-    """Check that no other prefix overlaps, and that nobody else writes to the prefix's indices.
+    """Check that this prefix overlaps with no other prefix, and find foreign log groups.
 
-    Returns a reason to leave template and retention alone, or an empty text.
+    Foreign log groups write to the prefix's indices, but no installed stack names them. If there
+    are any, the result is a reason to leave template and retention policy as they are. Otherwise
+    it is an empty text.
 
-    Raises `UserError`, before anything is written, if somebody else writes to these indices and
-    this is a first installation.
+    Raises `UserError`, before anything is written, if there are foreign log groups and this is a
+    first installation.
     """
     if not asked.opensearch:
         return ""
@@ -332,7 +334,7 @@ def _checked(asked: DesiredState, say: Say) -> str:
 
 
 def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
-    """Return the reason why template and policy stay. The keys are the names of these parts."""
+    """Return the reasons to keep the parts that all stacks of the prefix share, by part name."""
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
         return {}
@@ -428,7 +430,7 @@ def _objects(dashboards: Dashboards, asked: DesiredState) -> Step:
 
 
 def _default_index(dashboards: Dashboards, objects: Sequence[SavedObject]) -> Step:
-    """Plan to let Discover open with our index pattern, unless somebody has chosen another."""
+    """Plan to make our index pattern the default, unless somebody has chosen another pattern."""
     chosen = dashboards.default_index()
     pattern = index_pattern(objects)
     ours = pattern.id if pattern else None

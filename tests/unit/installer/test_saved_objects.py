@@ -251,7 +251,7 @@ def test_a_visualization_uses_only_features_of_kibana_7_10_and_dashboards_3(
 
 
 @each("visualization")
-def test_a_chart_has_a_series_for_each_metric_and_names_its_axes(one: SavedObject) -> None:
+def test_a_chart_has_a_series_for_each_metric_and_a_title_for_each_axis(one: SavedObject) -> None:
     state = one.attributes["visState"]
     if state["type"] in {"table", "metric", "markdown"}:
         return
@@ -312,7 +312,7 @@ def test_panels_fill_the_grid_without_overlap(one: SavedObject) -> None:
     assert max(x for x, _ in cells) == 47
 
 
-# The number of searches in one refresh of a dashboard, which docs/kibana.md names.
+# The number of searches in one refresh of each dashboard. docs/kibana.md states these numbers.
 REFRESH = {"predictions": 17, "drift": 15, "pipeline": 8}
 
 
@@ -343,7 +343,7 @@ def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject
 
 def test_every_panel_but_one_is_on_exactly_one_dashboard() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    # This saved search is on no dashboard, because a table on a dashboard shows its texts.
+    # This saved search is on no dashboard, because a table of the strangest texts is on one.
     alone = "prediction-monitor-strangest"
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 

@@ -161,7 +161,7 @@ def test_a_weight_matrix_of_zeros_is_found_by_the_answers(tmp_path: Path) -> Non
     model = onnx.load(SHIPPED / "model.onnx")
     found = list(matrices(model.graph))
     assert len(found) > 20
-    # Every third matrix is tested, and so some matrices of each kind.
+    # Every third matrix is tested. These include some matrices of each kind.
     for place, tensor in enumerate(found[::3]):
         weights = tensor.raw_data
         tensor.raw_data = bytes(len(weights))
@@ -226,7 +226,10 @@ def test_differences_up_to_each_limit_pass_and_larger_differences_fail(
 def test_another_label_is_no_fault_if_two_labels_are_nearly_equally_probable(
     stated: float, score: float, labels: int
 ) -> None:
-    """Another processor may give such a text another label. Golden sentences include such texts."""
+    """Golden sentences include texts with two labels that are nearly equally probable.
+
+    For such a text, another processor may give the other label.
+    """
     golden = {"text": "a", "label": "one", "score": stated, "tokens": 1, "signature": []}
     model = Model.of({"max_tokens": 128}, {"sentences": [golden], "tolerance": {}})
     seen = {"tokens": 1, "truncated": False, "signature": []}
@@ -273,7 +276,7 @@ def restated(folder: Path) -> Path:
 
 
 def test_a_gradual_rollout_of_another_model_is_no_failure(tmp_path: Path) -> None:
-    """This holds for both versions, and also if the deployment is rolled back."""
+    """The canary passes with the answers of both versions, also while the rollout is reversed."""
     folder = restated(changed(SHIPPED, tmp_path / "model", newer))
     expected = shipped_model((folder,))
     chance = random.Random(3)  # noqa: S311
@@ -288,7 +291,7 @@ def test_a_gradual_rollout_of_another_model_is_no_failure(tmp_path: Path) -> Non
 
 
 def test_a_rollout_from_a_version_without_golden_sentences_is_not_judged() -> None:
-    """This happens in the first deployment of a stack with a canary."""
+    """In the first deployment with a canary, the old version has no golden sentences."""
     function = deployed(SHIPPED)
 
     def ask(name: str, event: Any) -> Reply:

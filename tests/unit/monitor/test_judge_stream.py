@@ -81,7 +81,7 @@ def test_traffic_like_the_baseline_gives_the_verdict_ok() -> None:
     assert (state.until, state.number) == (NEXT + DAY, 1)
 
 
-def test_a_drift_gives_a_notice_that_begins_once() -> None:
+def test_only_the_first_window_of_a_notice_is_marked_as_its_beginning() -> None:
     _, findings = followed(day(given={"prediction.label": "spam"}))
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
@@ -91,7 +91,7 @@ def test_a_drift_gives_a_notice_that_begins_once() -> None:
     ]  # fmt: skip
 
 
-def test_a_notice_is_one_line_with_all_of_its_windows() -> None:
+def test_a_notice_of_several_windows_is_reported_in_one_line() -> None:
     before, after = day(hours=8), day(hours=8)
     drifted = day(hours=16, given={"prediction.label": "spam"})
     drifted = [replace(part, start=part.start + 8 * HOUR) for part in drifted]
@@ -102,7 +102,7 @@ def test_a_notice_is_one_line_with_all_of_its_windows() -> None:
     assert "share of the label" in line
 
 
-def test_many_short_runs_find_the_same_as_one_long_run() -> None:
+def test_many_short_runs_give_the_same_findings_as_one_long_run() -> None:
     new = day(3, hours=24, given={"prediction.label": "spam"})
     whole_state, whole = followed(new)
     state, several = State(), []
@@ -112,7 +112,7 @@ def test_many_short_runs_find_the_same_as_one_long_run() -> None:
     assert (state, several) == (whole_state, whole)
 
 
-def test_many_short_runs_with_two_versions_find_the_same_as_one_long_run() -> None:
+def test_many_short_runs_with_two_versions_give_the_same_findings_as_one_long_run() -> None:
     new = rollout(0.1, {"prediction.label": "spam"})
     whole_state, whole = followed(new)
     state, several = State(), []

@@ -121,7 +121,7 @@ def test_constant_and_redundant_components_are_left_out_with_a_reason() -> None:
     ("input.words", [-3] * 100, 0),
     ("input.non_letter_share", [0.1] * 90 + [0.555] * 10, 0.56),
 ])  # fmt: skip
-def test_a_cap_is_the_upper_edge_of_the_bin_of_the_99_percent_quantile(
+def test_a_cap_is_the_upper_edge_of_the_bin_with_the_99_percent_quantile(
     name: str, values: list[float], expected: float
 ) -> None:
     counts = np.bincount(SCALES[name].codes(values), minlength=SCALES[name].count).astype(float)

@@ -1,4 +1,4 @@
-"""Tests a scheduled run if a stream cannot be judged or a baseline cannot grow."""
+"""Tests scheduled runs in which a stream cannot be judged, or a baseline cannot grow."""
 
 from __future__ import annotations
 

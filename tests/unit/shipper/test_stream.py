@@ -215,7 +215,7 @@ def test_the_first_record_with_an_undelivered_line_is_reported(
 def test_the_batch_is_attempted_again_while_there_is_time(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """The first requests fail because a permission is missing. Somebody adds it in time."""
+    """The first requests lack a permission. Then somebody adds the permission."""
     bulk.answers = deque([DENIED, DENIED])
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=300)
     assert shipped.reported == []
@@ -237,7 +237,7 @@ def test_the_next_attempt_begins_at_the_first_record_that_is_not_delivered(
 def test_during_an_outage_attempts_go_on_until_the_time_is_up(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """Lambda repeats a batch only a few times, so each attempt should last as long as possible."""
+    """Lambda repeats a batch only a few times, so each invocation tries as long as it can."""
     bulk.always = AWAY
     start = clock.now
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=800)
@@ -347,9 +347,10 @@ def test_all_records_but_the_unreadable_one_are_delivered(
 def test_a_batch_that_lambda_gave_up_on_is_kept_until_its_lines_are_delivered(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
-    """One record of this batch can never be read, which `PayloadInvalid` reports.
+    """One record of this batch can never be read, so `ship_kept` raises `PayloadInvalid`.
 
-    The batch is then set aside. This must not happen before the other lines are delivered.
+    The replay does not try such a batch again. So all other lines must be delivered before the
+    exception is raised.
     """
     event = batch(BAD, data("1"), data("2"))
     bulk.refuse = {"2": FORBIDDEN}
