@@ -260,7 +260,7 @@ def find(running: Stack, prediction_ids: list[str]) -> tuple[list[dict[str, Any]
 def serve(running: Stack, page: Console, port: int | None = None, model: str = "") -> NoReturn:
     """Show the newest predictions and failed requests, and the main panels, until interrupted.
 
-    They are shown in the terminal and on a page at `port`. `model` is the folder of the user's own
+    The view is in the terminal and on a page at `port`. `model` is the folder of the user's own
     model, or empty. Raises `UserError` if a function's process ends.
     """
     # imported here, because only this command needs the page

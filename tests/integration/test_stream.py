@@ -156,7 +156,7 @@ def test_lines_wait_in_the_stream_while_the_server_accepts_no_documents(  # noqa
     def set_to(value: str | None) -> None:
         requests.put(f"{index}/_settings", json={name: value}, timeout=10).raise_for_status()
 
-    # An index that is created with this setting gets no shards.
+    # With "red", the index gets no shards, because it is created with the setting.
     made = {"settings": {name: bad}} if trouble == "red" else None
     requests.put(
         index, params={"wait_for_active_shards": "0"}, json=made, timeout=30
