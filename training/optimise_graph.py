@@ -1,6 +1,6 @@
 """Makes the exported classifier faster.
 
-Each attention becomes one node, work for unused tokens is removed, and products use 8 bits.
+Each attention becomes one node, nothing is computed for unused tokens, and products use 8 bits.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def in_blocks(source: Path, target: Path) -> None:
 
 
 def as_it_is(source: Path, target: Path) -> None:
-    """Write the graph in 32 bits, as the checkpoint computes."""
+    """Write the graph with 32-bit numbers, like those of the checkpoint."""
     model = onnx.load(source)
     first_token_only(model)
     onnx.save(model, target)
@@ -137,7 +137,7 @@ def plain_sums(model: onnx.ModelProto) -> None:
     """Write residual sums as Sum instead of Add, so that onnxruntime does not fuse them.
 
     An Add would be fused with the layer normalisation after it (SkipLayerNormalization). The fused
-    node takes three times as long on these kernels.
+    node takes at least 2.5 times as long as the two separate nodes (README.md).
     """
     fixed = {value.name for value in model.graph.initializer}
     normalised = {

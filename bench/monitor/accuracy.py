@@ -32,7 +32,8 @@ Tick = Callable[..., None]
 FITTED: Final = 600  # sentences on which the temperature is fitted, as for the shipped model
 SIZES: Final = (100, 200)  # sentences in a window
 LABELLED: Final = (30, 50, 100, 200)  # sentences that get a label
-LOW: Final = 0.25  # in some cases, only this share of the sentences (the least sure) gets labels
+# In some cases, only the sentences with the lowest scores get labels. This is their share.
+LOW: Final = 0.25
 COMPLAINTS: Final = 3.0  # a wrong answer gets a label this many times as often as a right one
 A_DAY: Final = 10  # labels that arrive per day
 MEMORY: Final = 30  # known accuracy counts the labels of this many days
@@ -249,7 +250,7 @@ def _messages(rows: Scored, card: Card, years: int = 400) -> list[dict[str, Any]
     later = np.arange(count) >= CHANGED * A_DAY
 
     def less(points: int) -> Callable[[Rows, Chance], Rows]:
-        """Return a change that turns right answers into wrong ones: `points` % of all answers."""
+        """Return a change that makes `points` % of all answers wrong that were right before."""
         lost = points / 100 / float(right.mean())
         return lambda answers, chance: answers & ~(later & (chance.random(count) < lost))
 

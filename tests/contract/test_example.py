@@ -1,4 +1,4 @@
-"""Tests that only files about the shipped model name its labels.
+"""Tests that the labels of the shipped model occur only in files about this model.
 
 The shipped model is an example: all other code and tests must work with any labels.
 """

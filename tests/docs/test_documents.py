@@ -40,7 +40,7 @@ def test_every_folder_has_a_line_in_contributing() -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
-def test_every_make_target_that_is_named_exists(path: Path) -> None:
+def test_every_make_target_in_a_document_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXTS[path], re.MULTILINE))
     assert named or path.name == "kinesis.md"  # the only document without a target
@@ -48,7 +48,7 @@ def test_every_make_target_that_is_named_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
-def test_every_file_that_is_linked_or_named_exists(path: Path) -> None:
+def test_every_file_in_a_document_exists(path: Path) -> None:
     linked = {
         target.partition("#")[0] for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", TEXTS[path])
     }
@@ -63,7 +63,7 @@ def test_no_document_has_a_placeholder_that_nobody_replaced(path: Path) -> None:
     assert not re.search(r"^[A-Z]{3,}$|TODO|FIXME", TEXTS[path], re.MULTILINE)
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_test_in_a_document_exists() -> None:
     named = [
         found
         for text in TEXTS.values()
@@ -73,7 +73,7 @@ def test_every_test_that_is_named_exists() -> None:
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
 
 
-def test_the_sam_commands_name_resources_and_events_that_exist() -> None:
+def test_the_resources_and_events_in_sam_commands_exist() -> None:
     resources = load()["Resources"]
     commands = re.findall(r"sam local invoke (\w+) -e ([\w/.-]+)", TEXTS[ROOT / "docs/deploy.md"])
     assert len(commands) == 2
@@ -241,7 +241,7 @@ def test_the_environment_of_sam_local_has_the_variables_of_the_functions() -> No
         )
 
 
-def test_every_pinned_package_has_a_hash_and_no_file_names_a_package_index() -> None:
+def test_every_pinned_package_has_a_hash_and_no_lock_contains_a_url() -> None:
     files = [
         *(ROOT / "requirements").glob("*.txt"),
         *(ROOT / "functions").glob("*/requirements.txt"),
@@ -290,7 +290,7 @@ def test_the_figures_in_the_document_equal_the_results_of_the_bench() -> None:
     assert f"{rows['peak memory: shipper / payload']['value']:.0f} MiB" in cost
 
 
-def test_the_document_names_the_panels_that_show_each_field() -> None:
+def test_the_document_lists_the_panels_that_show_each_field() -> None:
     contract = json.loads((ROOT / "events" / "prediction.json").read_text())["fields"]
     panels = {title: fields for title, fields in panels_of_fields() if title != "Documents by kind"}
     assert {title for titles in contract.values() for title in titles} == panels.keys()

@@ -11,11 +11,12 @@ other index, it would have two documents.
 Documents of the generated function and of the earlier versions have no field `@kind`. So if the
 common index holds a document without `@kind` from a log group, all lines that the log group wrote
 on that day and on the next day go to the common index. The next day is included, because shortly
-after midnight this shipper may be faster than the generated function, whose documents of the new
-day are then missing. If the function is removed, the log group's lines go to their own index from
-the second day after the removal (docs/from-the-console.md).
+after midnight this shipper may be faster than the generated function. The index then has no
+document of the generated function for the new day yet. If the function is removed, the log group's
+lines go to their own index from the second day after the removal (docs/from-the-console.md).
 
-Retry, replay and backfill follow the same rule, and the answer for a day does not change later.
+Retry, replay and backfill follow the same rule. The choice of the index for a day does not change
+later.
 """
 
 from __future__ import annotations

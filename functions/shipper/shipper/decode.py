@@ -124,10 +124,10 @@ def _compressed(data: Any, name: str) -> bytes:
 def _inflate(data: bytes, limit: int, name: str) -> bytearray:
     """Inflate gzip data, which can consist of several members (complete gzip streams).
 
-    Stops after `limit` + 1 inflated bytes. Raises `PayloadInvalid` if there are so many, or if the
-    data is not gzip or is cut short. After each member, the decompressor copies the rest of its
-    input. It gets only one block at a time, because with all the data as input, the time would grow
-    with the square of the number of members.
+    Raises `PayloadInvalid` if the data is not gzip, is cut short, or inflates to more than `limit`
+    bytes. At most `limit` + 1 bytes are inflated. After each member, the decompressor copies the
+    rest of its input. It gets only one block at a time, because with all the data as input, the
+    time would grow with the square of the number of members.
     """
     inflated, position = bytearray(), 0
     while position < len(data):

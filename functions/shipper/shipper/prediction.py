@@ -29,8 +29,8 @@ OWN: Final = "record_version"  # only records of this project have this field
 # `source` would clash with fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
 # The only field of feedback for which the user's field map is used. The map was made for the lines
-# of the model. In the lines of the service that logs feedback, its other names may mean something
-# else.
+# of the model. Another service may log the feedback, and may use the map's other names for other
+# things.
 ID: Final = "prediction_id"
 
 

@@ -17,7 +17,7 @@ from monitor.summaries.summary import Stream
 from tools.root import ROOT
 
 STREAM = Stream("stack", "/aws/lambda/one", "a-model")
-# Fields that the dynamic rules of the index template map.
+# Fields that get their types from the dynamic rules of the index template.
 BY_RULE = {
     "@kind",
     "@stack",

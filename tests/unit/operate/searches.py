@@ -1,4 +1,4 @@
-"""Extend the bulk server of the tests: it also answers the searches of the commands."""
+"""Extend the bulk server of the tests: it also answers the searches of `python -m operate`."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_replay_selects_letters_by_time(run: Run, bucket: Any) -> None:
     assert run(*listing, "--since", before, "--until", after)[0] == 1
 
 
-def test_replay_keeps_to_the_rate(run: Run, bucket: Any) -> None:
+def test_replay_is_no_faster_than_the_rate(run: Run, bucket: Any) -> None:
     letter(bucket, "a", "1", "2")
     start = time.monotonic()
     run("replay", "--bucket", BUCKET, "--rate", "4")

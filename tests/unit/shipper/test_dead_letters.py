@@ -140,8 +140,8 @@ def test_letters_are_selected_by_prefix(
     ("since", "until", "hours"),
     [
         pytest.param(None, None, [0, 1, 2, 3], id="all"),
-        pytest.param(1, None, [1, 2, 3], id="since includes its moment"),
-        pytest.param(None, 2, [0, 1], id="until excludes its moment"),
+        pytest.param(1, None, [1, 2, 3], id="a letter of exactly this time is selected"),
+        pytest.param(None, 2, [0, 1], id="only letters before this time are selected"),
         pytest.param(1, 3, [1, 2], id="between"),
         pytest.param(2, 2, [], id="nothing between"),
     ],

@@ -25,7 +25,8 @@ from tests.unit.conftest import NOON, made
 
 SECONDS = 0.6
 PROMPT_SECONDS = 2.0  # the time limit for an answer that comes at once
-# In seconds. A busy machine needs less, and an exchange without a time limit would take over 10 s.
+# The longest time that an exchange with a time limit may take here, in seconds. Even a busy machine
+# needs less. Without a time limit, an exchange would take over 10 s.
 AT_MOST = 5.0
 Serve = Callable[[socket.socket, threading.Event], None]
 
@@ -251,7 +252,7 @@ def test_the_time_limit_of_an_exchange_does_not_end_a_later_exchange() -> None:
         assert len(connections) == 1
 
 
-@pytest.mark.parametrize("shift", [0.0, -1000.0], ids=["the same clock", "a clock set back"])
+@pytest.mark.parametrize("shift", [0.0, -1000.0], ids=["an unchanged clock", "a clock set back"])
 def test_a_short_time_limit_applies_after_an_exchange_with_a_longer_limit(
     shift: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
