@@ -103,7 +103,7 @@ def test_the_part_of_the_traffic_with_most_of_the_change_is_named(
         ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field
     ],
 )
-def test_a_field_that_is_no_keyword_can_name_a_part_of_the_traffic(
+def test_the_parts_of_the_traffic_can_be_values_of_a_field_that_is_no_keyword(
     bucket: dict[str, Any], value: str
 ) -> None:
     asked: list[Any] = []

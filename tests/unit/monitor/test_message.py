@@ -102,9 +102,7 @@ def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() 
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
     exchanged = "exchanged labels would not change this estimate"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
-    assert (
-        f"(usually 0.83); {exchanged}; {known}." in found.text
-    )
+    assert f"(usually 0.83); {exchanged}; {known}." in found.text
     found = compose(facts(score=(0.84, 0.83), unlike=True, known=Tally(240, 150)))
     assert "mean score 0.84 (usually 0.83); accuracy cannot be estimated, because" in found.text
     assert known in found.text

@@ -139,7 +139,7 @@ def test_every_signal_of_a_notice_has_a_description() -> None:
     assert "input.words" in fields
 
 
-def test_texts_move_towards_the_golden_sentences_that_lie_along_the_movement() -> None:
+def test_texts_move_towards_the_golden_sentences_in_the_direction_of_the_movement() -> None:
     # The eight numbers of a text's signature describe its content. `golden` maps known sentences to
     # their signatures.
     golden = {

@@ -1,4 +1,4 @@
-"""Tests the weekly digest, which a stream gets if it cannot give notices."""
+"""Tests the weekly digest: the message about a stream that has too little traffic for notices."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_digest_is_due_once_a_week_from_monday_morning_on(
     accepted = replace(reference(), armed=armed)
     after, found = weekly_digest.due(episode, accepted, now)
     assert found == week
-    assert weekly_digest.due(after, accepted, now) == (after, None)  # once
+    assert weekly_digest.due(after, accepted, now) == (after, None)  # one digest a week
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""Tests that work for unused tokens is removed without a change in the results."""
+"""Tests that nothing is computed for unused tokens, and that the results do not change."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Episode:
 
     The last windows on weekdays that the baseline lacks:
     - `odd` counts the unusual windows in a row, and `odd_since` is the start of the first one.
-    - `weekday` is the number of a baseline. People got a message that this baseline lacks a
+    - `weekday` is the number of the baseline about which people got the message that it lacks a
       weekday.
 
     Other messages and results:
