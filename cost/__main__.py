@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, and return the exit code.
 
     The code is 1 if the prices cannot be read, if a size from the command line is not possible, or
-    if a quantity is larger than any for which a price is known. Otherwise it is 0.
+    if a quantity is so large that no price for it is known. Otherwise it is 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m cost", description="The stack's monthly cost in us-east-1, in US dollars."

@@ -31,7 +31,9 @@ GROUP: Final = "/local/your-own-function"
 PATTERN: Final = "prediction"  # the filter pattern of docs/from-the-console.md
 # The shipper trusts records from the subscription filter with this name (events/envelope.json).
 RECORDS: Final = "prediction-monitor-records"
-BATCH_EVENTS: Final = 2_000  # shipping them takes about a second, so progress is shown often
+# The largest number of lines in one payload. The shipper needs about a second for so many lines, so
+# progress is shown often.
+BATCH_EVENTS: Final = 2_000
 BATCH_BYTES: Final = 4_000_000  # the largest number of bytes of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1

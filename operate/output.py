@@ -69,7 +69,7 @@ def progress(unit: str, total: float) -> Iterator[Callable[[float, str], None]]:
 
 
 def table(compared: Iterable[Row], span: Span) -> Table:
-    """Return a table of the intervals with lines or documents, and the totals."""
+    """Return a table of the intervals that have lines or documents, with totals below."""
     found = Table(
         title=Text(f"{span.log_group} ({wanted(span)})"), title_justify="left", show_footer=True
     )

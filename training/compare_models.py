@@ -34,8 +34,8 @@ def compared(new: Path, old: Path, sample: Sample) -> list[str]:
     count = len(pairs)
     lines = [
         (
-            f"{len(changed)} of {count} texts get another label than the old model gives "
-            f"({other.card['name']} {other.card['version']})"
+            f"{len(changed)} of {count} texts get another label from the new model than from the "
+            f"old model ({other.card['name']} {other.card['version']})"
         )
     ]
     if sample.labelled:

@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _replaced(out: Path) -> str | None:
-    """Return name and version of the model that the folder `out` contains, or None if it is empty.
+    """Return name and version of the model in `out`, or None if `out` is empty or missing.
 
     Raises `UserError` if the folder contains anything else.
     """

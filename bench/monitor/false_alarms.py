@@ -1,7 +1,7 @@
 """Measures false alarms of the monitor.
 
-A first measurement gives the rows of false_alarm_table.json. A second one uses documents that the
-first did not use.
+A first measurement gives the rows of false_alarm_table.json. A second measurement tests the chosen
+row on other documents.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# In every row of the table, this number of consecutive unusual windows begins a notice. If two
-# windows were enough, a row with the same rate of false notices would give three times as many
-# notices about new sources of traffic.
+# In every row of the table, so many consecutive unusual windows begin a notice. A row with two
+# windows can promise the same rate of false notices, but gives about three times as many notices
+# about new sources of traffic as a row with three windows.
 USED: Final = 3
 # Sizes of baseline: each key is a number of windows, and its value is the number of days from which
 # they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have

@@ -61,7 +61,7 @@ def resources(request: pytest.FixtureRequest) -> Resources:
 
 
 def unknown(metrics: list[Metric]) -> list[Metric]:
-    """Return the metrics that AWS does not document with these dimensions.
+    """Return the metrics that AWS does not document, or documents with other dimensions.
 
     A query (of AWS/Logs) may leave dimensions out.
     """
@@ -149,7 +149,8 @@ def test_a_duration_alarm_rings_at_four_fifths_of_the_time_limit(alarm: str, fun
 def test_an_alarm_keeps_ringing_while_batches_of_a_stream_wait(alarm: str, delivery: str) -> None:
     """While the server cannot be reached, a batch takes the whole time limit of the shipper.
 
-    AWS publishes both metrics once for each batch. A period without a value would end the alarm.
+    AWS publishes the metrics of these alarms once for each batch. A period without a value would
+    end the alarm.
     """
     resources = deployed(SHAPES["existing"] | {"Delivery": delivery})
     timeout = resources["ShipperFunction"]["Properties"]["Timeout"]
@@ -185,7 +186,7 @@ def test_an_alarm_rings_while_monitor_or_canary_is_silent(name: str) -> None:
         1,
         "breaching",
     )
-    assert alarm["Period"] >= 4 * 900  # an hour: one of its four runs may fail
+    assert alarm["Period"] >= 4 * 900  # an hour has four runs, and one of them may fail
 
 
 def test_the_alarm_of_a_failing_canary_rings_until_a_run_passes() -> None:
@@ -227,7 +228,7 @@ def test_a_percentile_is_evaluated_with_few_requests_too() -> None:
     )
 
 
-def test_the_dashboard_shows_every_alarm_and_metrics_of_the_same_namespaces(
+def test_the_dashboard_shows_every_alarm_and_every_namespace_that_alarms_watch(
     resources: Resources,
 ) -> None:
     body = dashboard(resources)

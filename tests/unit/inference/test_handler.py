@@ -138,8 +138,8 @@ def test_the_lines_of_a_request_are_short(
 ) -> None:
     """CloudWatch charges by the byte.
 
-    The function's name is as long as AWS makes it. There is a trace id, because Lambda sets one for
-    each request.
+    The function's name has the length of a name that AWS generates. A trace id is set, because
+    Lambda sets one for each request.
     """
     name = "prediction-monitor-InferenceFunction-AbCdEfGhIjKl"
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5e1b4151-5ac6c58f0c3b6b1d7a2e3f45;Sampled=0")
@@ -389,7 +389,7 @@ def test_a_refusal_is_logged_without_the_text_of_the_request(
 
 
 @pytest.mark.parametrize(("body", "reason"), REFUSALS)
-def test_a_refusal_is_answered_with_problem_details(
+def test_a_refused_request_gets_problem_details(
     body: Any, reason: tuple[str, int, str], load: Load
 ) -> None:
     kind, status, field = reason
@@ -516,7 +516,7 @@ def test_after_a_failure_of_the_model_neither_answer_nor_log_quotes_the_sentence
     assert counted(captured.out) == {"PredictionFailures": [1]}
 
 
-def test_a_prediction_is_answered_although_the_output_cannot_be_written(
+def test_the_caller_gets_an_answer_although_the_output_cannot_be_written(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Unwritable())
@@ -527,7 +527,7 @@ def test_a_prediction_is_answered_although_the_output_cannot_be_written(
         assert len(module.handler({"sentences": ["A boy"] * 64}, Context())["predictions"]) == 64
 
 
-def test_a_prediction_is_answered_although_its_record_cannot_be_made(
+def test_the_caller_gets_the_prediction_although_its_record_cannot_be_made(
     load: Load, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     module = load()
@@ -590,7 +590,7 @@ def test_a_line_that_cannot_be_written_is_counted_and_not_quoted(
     assert counted(captured.out)["RecordsLost"] == [1]
 
 
-def test_the_start_without_a_hash_key_names_the_variable(
+def test_the_error_about_a_missing_hash_key_names_the_variable(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load()

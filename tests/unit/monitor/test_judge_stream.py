@@ -86,7 +86,7 @@ def test_only_the_first_window_of_a_notice_is_marked_as_its_beginning() -> None:
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
     assert "share of the label" in findings[1].sentence
-    assert ["accept days after it" in finding.sentence for finding in findings[:3]] == [
+    assert ["accept days after the change" in finding.sentence for finding in findings[:3]] == [
         False, True, False,
     ]  # fmt: skip
 

@@ -22,7 +22,10 @@ counts = st.lists(
 
 
 def boxes(path: str) -> dict[int, tuple[float, float]]:
-    """Return the bottom and the top of each bar of a path, by column. Heights count from below."""
+    """Return the bottom and the top of each bar of a path, by column.
+
+    Both are distances from the bottom of the plot.
+    """
     found = {}
     for left, bottom, _, high in BAR.findall(path):
         below = HIGH - float(bottom)
@@ -131,7 +134,7 @@ def test_a_gap_is_a_time_without_the_expected_predictions(
         ([0] * 60, None),
     ],
 )
-def test_a_silence_until_the_end_is_a_gap_after_steady_predictions(
+def test_a_silence_until_the_end_is_a_gap_if_predictions_were_steady_before(
     numbers: list[int], since: int | None
 ) -> None:
     shown = Span(NOON, NOON + timedelta(hours=1), timedelta(minutes=1))

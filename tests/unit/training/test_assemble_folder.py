@@ -184,7 +184,8 @@ def test_a_new_version_is_compared_with_the_former_version(
     again(four_label_model, rows=rows, own=own, graph=forgets_mails, out=tmp_path / "model")
     lines = compared(tmp_path / "model", four_label_model, split("again.csv", rows))
     assert re.fullmatch(
-        r"\d+ of 240 texts get another label than the old model gives \(four [0-9a-f]{12}\)",
+        r"\d+ of 240 texts get another label from the new model than from the old model "
+        r"\(four [0-9a-f]{12}\)",
         lines[0],
     )
     assert lines[1].endswith(": worse")

@@ -60,7 +60,7 @@ class Choice:
         """Return one sentence that states the promised rate of false notices."""
         promise = f"At most one false notice in {self.promised:.0f} days"
         if self.kept:
-            return f"{promise}, on traffic like the baseline's."
+            return f"{promise}, on traffic like the traffic of the baseline."
         return (
             f"{promise}: no row of the table is strict enough for {self.asked:.0f} days and"
             f" {self.streams} streams."

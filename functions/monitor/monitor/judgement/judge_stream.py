@@ -37,14 +37,15 @@ UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a
 # A state keeps the results of the last windows, up to this number. This is enough, because a notice
 # begins after fewer unusual windows in a row (false_alarm_table.json).
 REMEMBERED: Final = 10
-DIFFERENCES: Final = 3  # a comparison of two versions reports at most this number
+DIFFERENCES: Final = 3  # a comparison of two versions reports at most so many differences
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
     "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
 )
 
 NEW_BASELINE: Final = (
-    "If this change is meant to stay, for example a new source, accept days after it as baseline."
+    "If this change will stay (for example, a new source), accept days after the change as the"
+    " baseline."
 )
 
 

@@ -64,8 +64,9 @@ class Rare:
 def fit(counts: Array, rows: Array) -> Rare:
     """Fit the test to the windows of a baseline.
 
-    `counts` has the number of rows of each kind, and the shape (windows, kinds). `rows` has the
-    number of all rows, and the shape (windows,). If no row is of a kind, half a row is assumed.
+    `counts` is the number of rows of each kind in each window, of shape (windows, kinds). `rows` is
+    the number of all rows in each window, of shape (windows,). If a kind has no rows, half a row is
+    assumed.
     """
     total = rows.sum()
     rate = np.maximum(counts.sum(axis=0), 0.5) / total

@@ -240,9 +240,9 @@ class Store:
         return dict(answer.get("aggregations", {}))
 
     def scores(self, stream: Stream, start: int, end: int) -> dict[str, Moments]:
-        """Return number, sum and sum of squares of a stream's scores in a span, by version.
+        """Return the number of a stream's scores, their sum, and the sum of squares, by version.
 
-        Each is a total over the summaries that begin at `start` or later, but before `end`.
+        Only summaries that begin at `start` or later, but before `end`, are added.
         """
         found: dict[str, Moments] = {}
         path = f"numbers.moments.{SCORE}"
