@@ -208,5 +208,5 @@ def _rendered(bom: Bom, card: dict[str, Any] | None) -> str:
         text = json.dumps(content, indent=2, ensure_ascii=False)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem:
-        raise UserError(f"an SBOM would not be CycloneDX 1.6: {problem}")
+        raise UserError(f"an SBOM is not valid CycloneDX 1.6: {problem}")
     return text

@@ -32,8 +32,8 @@ from tools.root import ROOT
 
 MODEL: Final = ROOT / "functions" / "inference" / "model"
 FILES: Final = ("model.onnx", "tokenizer.json")
-# The target for each number of word pieces. The other file's time, divided by this file's time, is
-# compared with it.
+# The targets for the ratio: the other file's time divided by this file's time. Each key is a number
+# of word pieces.
 TARGETS: Final = {
     12: Target("≥", 1.8), 30: Target("≥", 1.9), 128: Target("≥", 1.9),
 }  # fmt: skip
@@ -90,7 +90,7 @@ def measured(
     rounds: int,
     tick: Callable[[], None],
 ) -> Iterator[Row]:
-    """Yield a row for each length of a text, in microseconds of processor time."""
+    """Yield a row for each text length. Times are in microseconds of processor time."""
     sessions = [session(model) for model, _ in (ours, other)]
     readers = [reader(tokenizer) for _, tokenizer in (ours, other)]
     for size, target in TARGETS.items():

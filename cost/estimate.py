@@ -38,9 +38,9 @@ STREAM_BYTES_A_LINE: Final = 200
 KIB: Final = 1_024  # AWS charges each record of a stream as a multiple of this
 
 # --- assumed
-# `make bench` measured 2.4 ms for an invocation, on a machine that is not Lambda's. The assumed
-# time is longer, because it includes cold starts, and because a function of 1,024 MB has less than
-# one processor on Lambda.
+# `make bench` measured 2.4 ms for an invocation, but not on Lambda. The assumed time is longer,
+# because it includes cold starts, and because a function of 1,024 MB has less than one processor on
+# Lambda.
 INFERENCE_MS: Final = 20
 # The time of an invocation is SHIPPER_MS + SHIPPER_MS_A_LINE x its lines. Most of this time, the
 # shipper waits for the domain.
@@ -80,7 +80,7 @@ ANSWER_BYTES: Final = 500
 # The number of mails about alarms and drift in a month.
 EMAILS: Final = 100
 
-# --- from template.yaml; tests/unit/cost/test_cost.py checks that both agree
+# --- from template.yaml; tests/unit/cost/test_cost.py compares these figures with the template
 MEMORY_GB: Final = {
     "inference": 1.0,
     "shipper": 1.0,
@@ -265,8 +265,8 @@ def feedback(labels: int, prices: dict[str, Price]) -> Line:
     """Return the additional cost of labels by POST /feedback, one in each request.
 
     For each label, the API gets a request, and the inference function is invoked and writes log
-    lines. The shipper and the monitor need one millisecond each. In a batch of 100, a label costs
-    about a tenth of this.
+    lines. The shipper and the monitor need one millisecond each. If a request has 100 labels, a
+    label costs about a tenth as much.
     """
     lines = FEEDBACK_LOG_BYTES + INFERENCE_LOG_LINES * LINE_BYTES + API_LOG_BYTES + LINE_BYTES
     seconds = labels * (FEEDBACK_MS + SHIPPER_MS_A_LINE + FEEDBACK_JOIN_MS) / 1000
@@ -290,7 +290,10 @@ def _function(name: str, invocations: float, milliseconds: float, prices: dict[s
 
 
 def api(size: Size, prices: dict[str, Price]) -> Line:
-    """Return the cost of requests to the HTTP API. Requests above a monthly number are cheaper."""
+    """Return the cost of requests to the HTTP API.
+
+    After the first `up_to` requests in a month (prices.toml), the price is lower.
+    """
     first = min(size.predictions, prices["api_request"].up_to or math.inf)
     usd = prices["api_request"].cost(first) + prices["api_request_above"].cost(
         size.predictions - first
@@ -311,8 +314,8 @@ def log_gb(size: Size) -> float:
 def log(size: Size, prices: dict[str, Price]) -> Line:
     """Return the cost of writing log lines to CloudWatch.
 
-    AWS does not charge for their delivery to the shipper; the shipper's invocations are counted in
-    its own line.
+    AWS does not charge for their delivery to the shipper. The invocations of the shipper are
+    another line of the bill.
     """
     return Line(
         "CloudWatch: log lines", f"{log_gb(size):,.1f} GB", prices["log_gb"].cost(log_gb(size))

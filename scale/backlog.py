@@ -19,7 +19,7 @@ def backlog(rate: float, outage: float, capacity: float, pause: float = 0.0) -> 
     """Return the backlog of an outage.
 
     `rate` is the number of new events a second, and `capacity` is the largest number of events a
-    second that can be indexed. `outage` is the number of seconds without a server, and `pause` the
+    second that can be indexed. `outage` is the number of seconds without a server. `pause` is the
     number of seconds until the shipper notices that the server is back. The backlog grows until the
     shipper notices. Afterwards it shrinks by `capacity - rate` events a second.
 

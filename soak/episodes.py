@@ -46,9 +46,10 @@ KEYS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 class Played:
     """The result of one episode.
 
-    `struck` counts the requests that the fault struck, `failed` the failed invocations of the
-    shipper, and `letters` the dead letters. `behind` is the number of seconds from the end of the
-    fault until all events were shipped.
+    - `struck` counts the requests that the fault struck.
+    - `failed` counts the failed invocations of the shipper.
+    - `letters` counts the dead letters.
+    - `behind` is the number of seconds from the end of the fault until all events were shipped.
     """
 
     episode: Episode
@@ -62,10 +63,12 @@ class Played:
 class Result:
     """The result of the soak.
 
-    `put` counts the events that were sent, and `total` the documents in the index. `missing` counts
-    events that are not in the index, `doubled` events that are there more than once, and `foreign`
-    documents with a number that no event has. `samples` has, for each function, the memory,
-    descriptors and threads of its process after each episode.
+    - `put` counts the events that were sent, and `total` counts the documents in the index.
+    - `missing` counts events that are not in the index.
+    - `doubled` counts events that are in the index more than once.
+    - `foreign` counts numbers that are in the index, but belong to no event.
+    - `samples` has, for each function, the memory, descriptors and threads of its process after
+      each episode.
     """
 
     played: list[Played] = field(default_factory=list)
@@ -271,7 +274,7 @@ def soak(
 
 @contextmanager
 def _bucket() -> Iterator[tuple[Any, str]]:
-    """Yield a client of moto's S3, which has an empty bucket, and the address of the service."""
+    """Start moto's S3 with an empty bucket. Yields a client and the address of this S3."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

@@ -37,8 +37,8 @@ class Answer(NamedTuple):
 class Proxy(ThreadingHTTPServer):
     """Forwards requests to 127.0.0.1:`port`, and makes the present fault.
 
-    A fault that the proxy makes ends when it has struck its number of requests. During the fault
-    `SLOW`, an answer is held back for `hold` seconds.
+    The proxy itself makes some faults. Such a fault strikes only a given number of requests. During
+    the fault `SLOW`, an answer is held back for `hold` seconds.
     """
 
     daemon_threads = True
@@ -101,7 +101,7 @@ class Proxy(ThreadingHTTPServer):
         self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing. A client that gives up closes its connection, which is expected here."""
+        """Print nothing. If a client gives up, it closes its connection, and this is expected."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -33,7 +33,8 @@ from training.modelcard import markdown
 from training.profile import profile
 from training.sample import Sample
 
-MOST_FLIPS: Final = 0.02  # the largest share of labels that may differ from the checkpoint's
+# the largest share of texts that may get another label from the graph than from the checkpoint
+MOST_FLIPS: Final = 0.02
 # in bytes: AWS's quota for an unzipped package, minus the size of the function and its packages
 ROOM: Final = 262_144_000 - 105_000_000
 RARE: Final = 0.01  # a value is unusual if a smaller share of the sample's texts has it
@@ -124,11 +125,11 @@ def assemble(
 
 
 def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, Any]:
-    """Return the usual scripts of the sample, and two limits. A text that reaches one is unusual.
+    """Return the usual scripts (writing systems) of the sample, and two limits.
 
     A script is usual if at least 1 % of the texts have it. The limits are for the share of unknown
-    word pieces, and for the share of non-letters. Each limit is between .5 and 1. At most 1 % of
-    the texts reach a limit below 1.
+    word pieces, and for the share of non-letters. A text that reaches a limit is unusual. Each
+    limit is between .5 and 1. At most 1 % of the texts reach a limit below 1.
     """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:

@@ -149,7 +149,7 @@ def test_a_replay_delivers_dead_letters_with_good_lines_and_with_bad_lines(
 def test_a_field_of_a_conflicting_type_is_left_out_and_other_fields_are_found(
     running: Stack, connection: RequestsHttpConnection
 ) -> None:
-    """Loggers of Go, ECS and LLMs use names of our fields for values of another type."""
+    """Loggers for Go, ECS and LLMs use some of our field names, but with other types of values."""
     lines = [
         {"error": "connection refused", "user_id": "u1"},
         {"service.name": "checkout", "user_id": "u2"},

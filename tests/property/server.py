@@ -234,9 +234,9 @@ class World:
         ]
 
     def _read(self, action: bytes, source: bytes) -> Document:
-        """Return a document's key and its fields, which are None if no parser accepts them.
+        """Return a document's key and its fields. The fields are None if they cannot be parsed.
 
-        Any other mistake of the client is added to `wrong`.
+        Mistakes of the client are added to `wrong`. A duplicate name is no mistake.
         """
         try:
             [(kind, target)] = json.loads(action).items()

@@ -206,7 +206,7 @@ _SHAPE: Final = _Fold(_shape)
 
 
 def letters(text: str) -> str:
-    """Return the text in lower case, without accents and characters of no width.
+    """Return the text in lower case, without accents and zero-width characters.
 
     Dashes become hyphens. The result may have another length than the text.
     """

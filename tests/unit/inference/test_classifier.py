@@ -90,10 +90,7 @@ def test_an_unusual_text_has_more_surprisal(
 
 
 def pieces(classifier: Classifier) -> int:
-    """Return how many words of one token each fit into the model's input.
-
-    The special tokens of the tokenizer need room too.
-    """
+    """Return the number of one-token words that fit into the input beside the special tokens."""
     return int(classifier.card["max_tokens"]) - len(classifier._tokenizer.encode("").ids)
 
 

@@ -80,7 +80,7 @@ def no_handler(request: Request, status: int = 400) -> Reply:
 @dataclass
 class Domain:
     url: str = ""
-    kibana: bool = False  # the settings have Kibana's path, not Dashboards'
+    kibana: bool = False  # if true, the settings are at /api/kibana/settings
     ism: bool = True
     without_ism: int = 400  # the status of the answer if `ism` is false
     access_control: bool = True

@@ -102,7 +102,7 @@ def test_install_adds_the_missing_digest_of_an_unchanged_object_that_was_importe
     assert run("status")[0] == 0
 
 
-def test_a_default_index_pattern_that_somebody_chose_stays(domain: Domain, run: Run) -> None:
+def test_a_default_index_pattern_chosen_by_somebody_is_kept(domain: Domain, run: Run) -> None:
     domain.settings = {"defaultIndex": {"userValue": "theirs"}}
     code, output, _ = run("install")
     assert code == 0

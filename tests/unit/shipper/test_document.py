@@ -231,12 +231,12 @@ def spelled(value: Any) -> str:
         pytest.param(
             '{"message": {"n": 1}}',
             {"message": {"n": 1}},
-            id="message is an object, but not a logger's",
+            id="an object as message, without timestamp and level",
         ),
         pytest.param(
             '{"message": "{\\"n\\": 1}"}',
             {"message": '{"n": 1}'},
-            id="message is JSON in a string, but not a logger's",
+            id="JSON in a string as message, without timestamp and level",
         ),
         pytest.param(
             json.dumps({**WRAPPED, "message": {"n": 1}}),
@@ -288,7 +288,7 @@ def test_a_document_has_the_envelope_and_the_fields_of_its_line(
     "value", ['"x"', '"\\u0000"', '""', "0", "null", "{}", "[]", "1e5", "true"]
 )
 @pytest.mark.parametrize("name", sorted(RESERVED))
-def test_fields_of_a_line_with_reserved_names_are_left_out(name: str, value: str) -> None:
+def test_fields_of_a_line_are_left_out_if_their_names_are_reserved(name: str, value: str) -> None:
     escaped = f"\\u{ord(name[0]):04X}{name[1:]}"
     for spelling in (name, escaped):
         for line in (
@@ -514,7 +514,9 @@ def test_lines_of_excluded_kinds_are_only_counted(
     "line", ["words", '{"n":1}', "x" * 1000, '{"@rescued":"x"}', "", "START RequestId: abc"]
 )
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
-def test_a_refused_document_loses_its_fields_and_then_the_reason(line: str, rules: Rules) -> None:
+def test_the_first_refusal_removes_the_fields_and_the_second_removes_the_field_rescued(
+    line: str, rules: Rules
+) -> None:
     whole = made(line, rules)
     reasoned = less(whole, {"status": "400", "type": 'a "type"\n'})
     assert reasoned is not None
@@ -854,8 +856,10 @@ PREDICTION = '{"message":"prediction","prediction":{"label":"first","score":0.9}
         ("", "log"),
     ],
 )
-def test_a_line_of_a_trusted_group_gets_the_kind_that_it_names(line: str, kind: str) -> None:
-    """Redaction does not change the kind, even if it drops the field that names the kind."""
+def test_the_kind_of_a_line_of_a_trusted_group_follows_from_its_fields(
+    line: str, kind: str
+) -> None:
+    """Redaction does not change the kind, even if it drops the field that decides the kind."""
     redaction = Redaction({"message": "drop", "prediction": "drop"}, ("email",), b"key")
     for rules in (Rules(), Rules(redaction=redaction)):
         action, source = parsed(made(line, rules._replace(record_groups=frozenset({"group"}))))
@@ -886,7 +890,7 @@ def test_a_line_of_a_trusted_group_gets_the_kind_that_it_names(line: str, kind: 
         (["ShipperFunctionPredictions-1X", f"{RECORD_FILTER}-2"], set(), "log"),
     ],
 )
-def test_a_record_is_trusted_by_its_group_or_its_filter(
+def test_a_record_is_trusted_because_of_its_group_or_its_filter(
     filters: list[str], groups: set[str], kind: str
 ) -> None:
     from_filter = msgspec.structs.replace(payload(PREDICTION), filters=filters)

@@ -212,7 +212,7 @@ def feasible(slots: Sequence[Summary], *, days: float, streams: int) -> list[str
             f" {least:.2f} standard deviations of single predictions."
         )
     lines.append(
-        f"A notice takes {choice.row.in_a_row} unusual windows in a row, about {hours:.1f} hours."
+        f"A notice needs {choice.row.in_a_row} unusual windows in a row, about {hours:.1f} hours."
     )
     lines.append(choice.sentence())
     if fitted.missing:
