@@ -26,8 +26,8 @@ ACCEPTED: Final = ROOT / "audit" / "accepted.toml"
 # No package is resolved or downloaded: pip-audit looks up only the pinned versions.
 #
 # `--strict` is left out. With `--strict`, pip-audit would stop at the first package that the
-# vulnerability service does not know, with the same exit code as for a vulnerability. Without
-# `--strict`, the answer names such packages, and they count as not audited.
+# vulnerability service does not know, and its exit code would be that of a found vulnerability.
+# Without `--strict`, the answer lists such packages, and they count as not audited.
 COMMAND: Final = (
     *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"),
     *("--format", "json", "--aliases", "on", "--desc", "off", "--progress-spinner", "off"),

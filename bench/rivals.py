@@ -1,6 +1,7 @@
-"""Two programs with which the bench compares the shipper: the usual way of shipping, and the floor.
+"""Two programs with which the bench compares the shipper.
 
-The floor does only the unavoidable work of sending the same documents.
+One program ships in the usual way, with `helpers.bulk` of opensearch-py. The other program is
+called the floor. It does only the unavoidable work of sending the same documents.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def plain_connection(url: str) -> RequestsHttpConnection:
 def floor(
     event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec
 ) -> int:
-    """Do the least work that sending needs, and return the number of answered documents.
+    """Do the least work that sending needs, and return the number of documents in the answers.
 
     The event is decoded from base64 and unzipped. Then each body in `ready` is compressed with gzip
     and sent in one POST, as the shipper sends it, and the answer is parsed as JSON.

@@ -7,7 +7,8 @@ Differences from AWS:
   and query parameters are not parsed.
 - A request needs a Content-Length, and a body of at most 10 MiB (Lambda accepts 6 MB).
 - A function gets one request at a time, and the other requests wait.
-- The answer to a method that HTTP does not define is the status 501 of Python's server.
+- Python's server answers with status 501 if the method is none of GET, HEAD, POST, PUT, PATCH,
+  DELETE and OPTIONS.
 - Text that is not UTF-8 reaches the function base64-encoded, and the function refuses it. It was
   not tested how a real HTTP API treats such text.
 """
@@ -46,7 +47,7 @@ TIMED_OUT: Final = (503, {"message": "Service Unavailable"})
 
 Route = tuple[str, str]
 Invoke = Callable[[dict[str, Any]], Any]
-Own = tuple[int, dict[str, str]]  # status and JSON body of an answer that no function gave
+Own = tuple[int, dict[str, str]]  # status and JSON body of an answer that the gateway makes itself
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -144,8 +145,8 @@ def call(
 ) -> Answer:
     """Return the answer to one request.
 
-    If a route matches and its function succeeds, this is the function's answer. Otherwise it is an
-    answer of the gateway itself.
+    If a route matches and its function succeeds, the answer comes from the function. Otherwise the
+    answer comes from the gateway itself.
     """
     route = (method, urlsplit(target).path)
     if route not in routes:

@@ -65,7 +65,7 @@ class Live:
     """The parts that only a live page has.
 
     `spans` has the name and the link of each time span to choose from. The link of the span that is
-    shown is empty. `messages` are at the top of the page, `notes` at its end.
+    shown is empty. `messages` are at the top of the page, and `notes` are at its end.
     """
 
     spans: tuple[tuple[str, str], ...]
@@ -158,7 +158,8 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
     _add_others(scores, made.all_scores)
     first = 10 if not any(any(each[:10]) for each in scores.values()) else 0
     edges = [f"{at / 20:.2f} to {(at + 1) / 20:.2f}" for at in range(20)] + ["exactly 1"]
-    refusals = {"the caller's (4xx)": view.refusals.callers, "ours (5xx)": view.refusals.ours}
+    caller, service = "error of the caller (4xx)", "error of the service (5xx)"
+    refusals = {caller: view.refusals.callers, service: view.refusals.ours}
     least = 0.5 if first else 0.0
     return {
         "counts": bars("Predictions", labels, colour, **on_time),
@@ -189,7 +190,7 @@ def _plots(view: View, colours: dict[str, str], usual_score: float | None) -> di
         "refusals": bars(
             "Requests without a prediction",
             refusals,
-            {"the caller's (4xx)": "c4", "ours (5xx)": "c3"},
+            {caller: "c4", service: "c3"},
             **on_time,
         ),
         "flags": bars("Flagged inputs", flags, others(list(flags)), **on_time),

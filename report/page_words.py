@@ -157,7 +157,7 @@ def troubles(view: View) -> Iterator[str]:
     ours = sum(view.refusals.ours)
     callers = sum(view.refusals.callers)
     if ours:
-        yield f"{ours:,} requests failed with an error of ours (5xx)."
+        yield f"{ours:,} requests failed with an error of the service (5xx)."
     if callers > view.predictions.number:
         yield f"{callers:,} requests were refused (4xx), more than were answered."
     silent = silence(view)

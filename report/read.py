@@ -30,7 +30,7 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # the largest number of time steps in a span of up to 59 weeks
+BUCKETS: Final = 60  # a span of up to 59 weeks has at most this many time steps
 # Only this many labels (or flags, versions, error types, kinds) are read: the most frequent ones.
 LABELS: Final = 20
 NEWEST: Final = 12  # the number of newest predictions that are read
@@ -184,7 +184,8 @@ def _predictions(
     labels = _counts(found.get("labels"))
     known = _known(_all_labels(live), labels)
     if found.get("labels", {}).get("sum_other_doc_count"):
-        known = [name for name in known if name in labels]  # the other counts are unknown
+        # The counts of labels that were not read are unknown, so these labels are left out.
+        known = [name for name in known if name in labels]
     predictions = Predictions(
         number=int(answer.get("hits", {}).get("total", {}).get("value", 0)),
         all_labels=tuple(known),
@@ -437,10 +438,13 @@ def _said(hit: Document) -> Said:
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
     """Yield each time without predictions in which at least `CERTAIN` predictions were expected.
 
-    The expected number is computed from the mean of the buckets that have predictions. If 20
-    predictions are expected, the probability that none comes by chance is e^-20. A time without
-    predictions at the end of the span is a gap only if at least `STEADY` buckets have predictions,
-    so that no gap is shown after a few requests that were sent by hand.
+    Between two buckets with predictions, the expected number is computed from the mean of all
+    buckets that have predictions. At the end of the span, it is computed from the mean of all
+    buckets from the first to the last one that has predictions. If 20 predictions are expected at
+    random times, the probability that there is none is e^-20.
+
+    A time without predictions at the end of the span is a gap only if at least `STEADY` buckets
+    have predictions, so that no gap is shown after a few requests that were sent by hand.
     """
     there = [at for at, one in enumerate(buckets) if one.predictions]
     if not there:
@@ -493,7 +497,7 @@ def _percentiles(found: Mapping[str, Any] | None) -> tuple[float | None, float |
 
 
 def _example(hit: Document) -> Example:
-    """Return the prediction in a hit. Values of an unexpected type are left out or made text."""
+    """Return the prediction in a hit. Values of an unexpected type are left out or become texts."""
     document = _object(hit.get("_source"))
     prediction, about = _object(document.get("prediction")), _object(document.get("input"))
     text = document.get("text")

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from tools.errors import UserError
 
-# The largest length of a text, in word pieces. Most encoders take no longer texts, and the time
-# grows with the square of the length.
+# The largest length of a text, in word pieces. Most encoders accept no text above this length, and
+# the time for a text grows with the square of its length.
 LONGEST: Final = 512
 PICKLED: Final = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 # In these architectures, positions begin at the padding token's id + 1, and not at 0.
@@ -99,8 +99,8 @@ def _refuse_other_tasks(folder: Path, config: dict[str, Any], architecture: str)
     count = len(config.get("id2label") or {}) or int(config.get("num_labels", 2))
     if architecture.endswith("ForTokenClassification"):
         raise UserError(
-            f"{folder} labels tokens ({architecture}): only classifiers of a whole text are "
-            "accepted."
+            f"{folder} gives a label to each token ({architecture}): only classifiers of a whole "
+            "text are accepted."
         )
     if not architecture.endswith("ForSequenceClassification"):
         raise UserError(

@@ -127,7 +127,7 @@ def bulk(url: str, user: str, index: str) -> int:
 
 
 def shown(url: str, user: str) -> set[str]:
-    """Return the names of the fields of documents that a user can read."""
+    """Return the names of all document fields that a user can read."""
     hits = requests.get(f"{url}/cwl-*/_search", auth=(user, secured.PASSWORD), timeout=60).json()[
         "hits"
     ]["hits"]

@@ -148,12 +148,12 @@ def test_the_pinned_packages_can_be_installed(shipper: Path) -> None:
             r"(--hash=sha256:.{63})(.)",
             lambda found: found[1] + f"{int(found[2], 16) ^ 1:x}",
             "Hash mismatch for `idna==",
-            id="another digest",
+            id="wrong hash",
         ),
         pytest.param(r" \\\n +--hash=\S+", lambda _: "", "idna==", id="no hash"),
     ],
 )
-def test_a_package_with_another_digest_is_not_installed(
+def test_a_package_with_a_wrong_or_missing_hash_is_not_installed(
     pattern: str, replacement: Callable[[re.Match[str]], str], said: str, shipper: Path
 ) -> None:
     lock = shipper / "requirements.txt"

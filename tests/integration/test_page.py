@@ -295,7 +295,7 @@ def test_the_address_of_the_page_can_name_the_time_span(path: str, status: int, 
     assert requests.get(page + path, timeout=30).status_code == status
 
 
-def test_the_report_is_one_file_with_the_same_numbers(
+def test_the_report_is_one_file_with_the_numbers_of_the_page(
     running: Stack, sent: Sent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "report.html"

@@ -60,7 +60,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, str]:
         metrics.add_metric("CanaryFailures", MetricUnit.Count, int(result.verdict == Verdict.FAIL))
         metrics.flush_metrics()
         return {"result": str(result.verdict)}
-    status = "Failed"  # also if the run raises an exception
+    status = "Failed"  # stays so if the run raises an exception
     try:
         result = _logged(deployed or function, "deployment", context)
         status = "Succeeded" if result.verdict == Verdict.PASS else "Failed"

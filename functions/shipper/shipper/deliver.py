@@ -350,7 +350,7 @@ def _detailed(verdict: Verdict) -> str:
     if verdict.status == "413":
         return (
             f"{verdict.reason}, the server's limit for a request "
-            "(http.max_content_length, or a proxy's)"
+            "(http.max_content_length, or the limit of a proxy)"
         )
     named = [f"{name} {error[name]}" for name in ("limit", "field", "name") if name in error]
     return f"{verdict.reason}{' of ' if named else ''}{', '.join(named)}"

@@ -15,7 +15,8 @@ def field_names(labels: Sequence[str]) -> dict[str, str]:
     """Return the field name of each of a model's labels, in order.
 
     `labels` is a tuple of different strings. Every character except letters, digits, `_` and `-` is
-    replaced by `_`: a dot would turn the field into an object, and OpenSearch refuses a blank name.
+    replaced by `_`: a dot would turn the field into an object, and OpenSearch refuses a name that
+    consists of blanks.
     If an earlier label has the same field name, the label's position is added to the field name.
     """
     names = [

@@ -33,8 +33,9 @@ RESOURCES = load()["Resources"]
 PARAMETERS = load()["Parameters"]
 NAMES = [size.name for size in SIZES]
 
-# The size, the line of the bill, and its dollars, calculated by hand for a month of 365 / 12 days.
-# A comment is the calculation: each quantity, with its dollars after the colon.
+# Each entry has a size, a line of the bill, and the dollars of this line, calculated by hand for a
+# month of 365 / 12 days. The comment beside or above an entry shows the calculation. A number after
+# a colon gives the dollars for the quantity before the colon.
 BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "OpenSearch: instances", 26.28),  # 0.036 x 730
     (SMALL, "OpenSearch: disk", 1.22),  # 0.122 x 10
@@ -165,7 +166,7 @@ def test_a_quantity_for_which_no_price_is_known_is_an_error() -> None:
 @pytest.mark.parametrize(
     "text",
     ["[a]\nusd = 1.0\nunit = 'x'\nseen = 2026-01-01", "[a]\nnothing = 1", "a = ["],
-    ids=["no source", "unknown", "no TOML"],
+    ids=["no source", "unknown key", "no TOML"],
 )
 def test_an_invalid_file_of_prices_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
@@ -226,7 +227,7 @@ def custom_metrics() -> int:
             estimate.INDEX_RETENTION_DAYS,
         ),
     ],
-    ids=["alarms", "custom metrics", "dashboards", "secrets", "days of log", "days of index"],
+    ids=["alarms", "custom metrics", "dashboards", "secrets", "log retention", "index retention"],
 )
 def test_a_figure_equals_its_source_in_the_repository(
     counted: Callable[[], int], figure: int
@@ -271,7 +272,7 @@ def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
     assert len(written) == pytest.approx(estimate.API_LOG_BYTES, rel=0.05)
 
 
-def test_the_sample_record_takes_half_to_seven_tenths_of_the_log_of_a_request() -> None:
+def test_the_sample_record_is_half_to_seven_tenths_of_the_logged_bytes_of_a_request() -> None:
     record = json.loads((ROOT / "events/record.prediction.json").read_text())
     assert 0.5 < len(json.dumps(record, separators=(",", ":"))) / estimate.INFERENCE_LOG_BYTES < 0.7
 

@@ -60,7 +60,7 @@ def theirs(kind: str, identifier: str) -> dict[str, Any]:
     }
 
 
-def test_remove_keeps_objects_that_another_dashboard_shows_unless_forced(
+def test_remove_keeps_objects_that_another_dashboard_shows_unless_force_is_given(
     domain: Domain, run: Run
 ) -> None:
     run("install")

@@ -26,7 +26,7 @@ def start():
 threading.Thread(target=start).start()
 """
 
-linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 
 
 def group(number: int) -> list[int]:

@@ -19,7 +19,8 @@ def test_a_value_lies_between_the_edges_of_its_code(name: str) -> None:
     )
     codes = scale.codes(values)
     upper = np.append(scale.lower[1:], np.inf)
-    # In 64 bits, an edge divided by the step may lie just above or just below a whole number.
+    # Because of rounding, an edge divided by the step may be slightly more or less than a whole
+    # number. So a value this close to an edge may have the code of the next bin.
     near = 1e-9 * (1 + np.abs(values))
     assert (scale.lower[codes] <= values + near).all()
     assert (values <= np.where(codes == 1, scale.low, upper[codes]) + near).all()

@@ -143,7 +143,7 @@ def test_codedeploy_gets_the_result_for_the_new_version(
     assert counted == {}
 
 
-def test_codedeploy_gets_a_failure_if_the_run_raises(
+def test_codedeploy_gets_a_failure_if_the_run_raises_an_exception(
     start: Any, built: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     canary = start(of(built))

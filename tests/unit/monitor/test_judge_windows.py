@@ -186,7 +186,7 @@ def test_a_change_of_a_constant_field_is_found(
     assert signal in found(summary(rows, seconds=HOUR), against)
 
 
-def test_with_fifty_labels_only_a_change_is_unusual() -> None:
+def test_with_fifty_labels_a_change_is_unusual_and_unchanged_traffic_is_not() -> None:
     def labelled(seed: int, count: int) -> list[Summary]:
         chance = np.random.default_rng(seed)
         weights = 1 / np.arange(1, 51)

@@ -352,7 +352,7 @@ def test_the_usual_score_is_shown_only_if_there_is_one_stream(streams: int) -> N
     [
         (
             {"refusals": Refusals({}, NONE, (3, *NONE[1:]))},
-            "3 requests failed with an error of ours (5xx).",
+            "3 requests failed with an error of the service (5xx).",
         ),
         ({"refusals": Refusals({}, (41, *NONE[1:]), NONE)}, "41 requests were refused (4xx)"),
         ({"shipping": Shipping({}, 2, (None, None))}, "2 documents lost fields"),

@@ -51,8 +51,8 @@ DENIED = as_json(403, problem("security_exception", "no permissions", 403))
 REFUSED_BARE = "400 mapper_parsing_exception of field n" + NO_FORM.removeprefix("%s")
 UNREADABLE_BARE = "400 action_request_validation_exception" + NO_FORM.removeprefix("%s")
 TOO_LARGE_BARE = (
-    "413 without a type, the server's limit for a request (http.max_content_length, or a proxy's)"
-    + NO_FORM.removeprefix("%s")
+    "413 without a type, the server's limit for a request "
+    "(http.max_content_length, or the limit of a proxy)" + NO_FORM.removeprefix("%s")
 )
 GONE_503 = "503 without a type"
 FORBIDDEN = f"403 security_exception: the user needs the permission to write {INDEX}"
@@ -526,7 +526,7 @@ def test_a_chunk_that_is_too_large_is_halved_until_it_fits(bulk: Bulk, deliver: 
     ("form", "expected", "reasons"),
     [
         pytest.param(Form.RESCUED, (3, 0, 1, 0), {}, id="fits without its fields"),
-        pytest.param(Form.BARE, (3, 0, 1, 0), {}, id="fits without the reason"),
+        pytest.param(Form.BARE, (3, 0, 1, 0), {}, id="fits without its fields and `@rescued`"),
         pytest.param(None, (3, 0, 0, 1), {TOO_LARGE_BARE: 1}, id="fits in no form"),
     ],
 )

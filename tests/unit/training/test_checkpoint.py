@@ -89,7 +89,9 @@ def test_labels_length_and_unknown_token_are_read(
             id="multi-label",
         ),
         pytest.param(
-            {"architectures": ["BertForTokenClassification"]}, "labels tokens", id="tokens"
+            {"architectures": ["BertForTokenClassification"]},
+            "gives a label to each token",
+            id="tokens",
         ),
         pytest.param(
             {"architectures": ["BertForMaskedLM"]}, "is not a text classifier", id="language model"

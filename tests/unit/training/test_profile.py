@@ -275,7 +275,7 @@ def test_the_digest_is_the_same_after_writing_and_reading(content: dict[str, Any
     assert digest({**content, "another": 1}) != digest({**content, "another": 2})
 
 
-def test_flat_names_fields_with_dots_and_rounds_as_the_index_does() -> None:
+def test_flat_joins_names_with_dots_and_rounds_numbers_as_the_index_does() -> None:
     nested = {"a": {"b": 0.1, "c": {"d": 3}}, "e": ["f"], "g": "h"}
     assert flat(nested) == {"a.b": float(np.float32(0.1)), "a.c.d": 3, "e": ["f"], "g": "h"}
 

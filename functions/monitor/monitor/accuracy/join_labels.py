@@ -70,8 +70,9 @@ class Outcomes:
 def judgement_of(fields: Mapping[str, Any], timestamp: int) -> Judgement | None:
     """Return the judgement in the fields of a log line or a CSV row, or None if they are malformed.
 
-    The keys of `fields` are the names in events/feedback.schema.json. An unknown `source` becomes
-    empty, because the label can still be used. `timestamp` is in milliseconds since 1970.
+    The keys of `fields` are the names in events/feedback.schema.json. An unknown `source` is
+    replaced by an empty text, and the label is still used. `timestamp` is in milliseconds since
+    1970.
     """
     found, label = _text(fields.get("prediction_id")), _text(fields.get("label"))
     identifier = _text(fields.get("identifier"))
