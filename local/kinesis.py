@@ -14,7 +14,7 @@ the stream's records:
 The mapping gives up a record that is too old or was tried too often: it passes the record to
 `on_failure` and does not try it again.
 
-A `Subscription` (local/cloudwatch.py) can have `stream.put` as its `ship`, in place of a function.
+To connect a `Subscription` (local/cloudwatch.py) with the stream, give `stream.put` as `ship`.
 Without `running`, `mapping.step()` reads one batch of each shard, in the calling thread.
 
 The mapping does what these pages say:

@@ -19,7 +19,7 @@ HIGH: Final = 100  # height of a plot, in units
 WIDE: Final = 10  # width of a bar and its gap, in units
 BAR: Final = 8.4  # width of a bar, in units
 SHOWN: Final = 300  # the largest number of characters in the tooltip of a column
-PALETTE: Final = 8  # colours in page.css; if there are more series, they share the last colour
+PALETTE: Final = 8  # number of colours in page.css; all further series get the last colour
 
 Values = Sequence[float | None]
 

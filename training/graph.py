@@ -27,9 +27,10 @@ from training.signature import (
 def whole(
     sentence: onnx.ModelProto, signature: Signature, bigrams: NDArray[np.uint8]
 ) -> onnx.ModelProto:
-    """Return the shipped graph, made from the graph `sentence` for one sentence.
+    """Return the shipped graph.
 
-    `sentence` gives `sentence_logits` and `pooled` for `ids` (1, tokens). The shipped graph has the
+    `sentence` is the graph that takes one sentence: it computes `sentence_logits` and `pooled` from
+    `ids` (1, tokens). The shipped graph has the
     inputs `input_ids` and `attention_mask` (batch, tokens). Its outputs are `logits` (batch,
     labels), `signature` (batch, 8) as integers of one byte, `novelty` (batch,) and `surprisal`
     (batch,).

@@ -72,7 +72,7 @@ def predicted(data: Path, cache: Path, tick: Callable[[str], None]) -> dict[str,
 
 
 def rows_of(name: str, sentences: list[Sentence], cache: Path) -> Rows:
-    """Return the predictions of the shipped model for a set, from `cache` if it holds them."""
+    """Return the predictions for a set of sentences. They are computed once and kept in `cache`."""
     digest = sha256("\n".join(s.text for s in sentences).encode()).hexdigest()[:12]
     path = cache / f"{name.replace(' ', '-')}-{CARD['version']}-{digest}.npz"
     if not path.exists():
@@ -81,7 +81,7 @@ def rows_of(name: str, sentences: list[Sentence], cache: Path) -> Rows:
 
 
 def _keep(path: Path, sentences: list[Sentence]) -> None:
-    # A separate process loads the model. The model's memory is free when this process has ended.
+    # The model is loaded in a separate process, which frees its memory when it ends.
     with ProcessPoolExecutor(1, initializer=_load) as pool:
         records = list(pool.map(_record, [s.text for s in sentences], chunksize=256))
     genres = list(dict.fromkeys(s.genre for s in sentences))

@@ -359,7 +359,7 @@ def failing(
 @pytest.mark.parametrize(
     "name", ["wrong password", "no such secret", "nobody listens", "never answers", "no address"]
 )
-def test_a_failure_is_answered_in_time(
+def test_a_failure_is_reported_in_time(
     *,
     guarded: str,
     dashboards: Domain,

@@ -57,7 +57,8 @@ def deep(levels: int) -> str:
     return '{"a":' * levels + "1" + "}" * levels
 
 
-# If a name occurs twice in an object, the shipper sends the document again, with the last value.
+# If a name occurs twice in an object, the shipper sends the document again, with only the last
+# value of that name.
 TWICE = {
     "type": "mapper_parsing_exception",
     "field": "twice",
@@ -382,7 +383,7 @@ def test_good_documents_are_indexed_while_others_wait_for_the_end_of_a_block(
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_documents_that_stay_blocked_fail_the_invocation_and_are_replayed(
+def test_if_documents_stay_blocked_the_invocation_fails_and_a_replay_delivers_them(
     *,
     block: str,
     starting: Callable[[int], AbstractContextManager[Runtime]],

@@ -226,7 +226,7 @@ def cases(draw: st.DrawFn) -> Case:
 def bare_size(event: Event) -> int:
     """Return an upper bound of the size of an event's bare document, which has only the envelope.
 
-    The server's limit is never lower, because then it would refuse even the bare document.
+    The server's limit is never below this bound, because the server must accept bare documents.
     """
     return len(json.dumps(event.as_sent())) + len(json.dumps(event.identifier)) + 300
 
@@ -244,7 +244,7 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server read none of these requests, but closed their connections."""
+        """Return whether the server read none of the requests that got no answer."""
         return world.untold == 0 and self.count == world.closed
 
 
@@ -457,8 +457,8 @@ def complete(case: Case, world: World, way: Way) -> None:
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.behaviour.refused)
             # A document without its fields says in `@rescued` why the index refused them. A bare
-            # document does not, because the server refused `@rescued` in this document or in
-            # another document.
+            # document has no `@rescued`, because the server refused this field, in this document
+            # or in another document.
             assert (
                 "@rescued" in source or case.behaviour.strict or case.behaviour.limit < 10_000_000
             )

@@ -1,7 +1,7 @@
 """A decorator that makes a test from a check of the stack.
 
-The decorator lists stacks (*shapes*, see stacks.py) that must pass the check. It also lists flaws:
-if a stack has one of them, it must fail the check.
+The arguments of the decorator are stacks (*shapes*, see stacks.py) that must pass the check, and
+flaws. A stack with one of the flaws must fail the check.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def check(
 ) -> Callable[[Check], Callable[[str, Flaw | None], None]]:
     """Make a test from a check.
 
-    Every shape must pass the check. The last shape must fail it with each of the flaws.
+    Every shape must pass the check. With each of the flaws, the last shape must fail the check.
     """
     assert flaws, "a check needs at least one flaw that it must report"
     cases = [

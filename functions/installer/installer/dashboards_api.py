@@ -14,7 +14,7 @@ from installer.address import Address
 from installer.saved_objects import SavedObject, ndjson
 from installer.server import Answer, Server, UserError, is_amazon
 
-# Kibana requires the first header, Dashboards the second. The value does not matter.
+# Kibana requires the first header, and Dashboards requires the second. Any value is accepted.
 XSRF: Final = {"kbn-xsrf": "true", "osd-xsrf": "true"}
 IMPORT: Final = "/api/saved_objects/_import?overwrite=true"
 SETTINGS: Final = ("/api/opensearch-dashboards/settings", "/api/kibana/settings")

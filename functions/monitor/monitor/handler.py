@@ -1,6 +1,6 @@
 """The Lambda handler of the monitor, which runs every quarter of an hour.
 
-It stores summaries, logs verdicts, and logs a heartbeat line in each run.
+In each run, it stores summaries, and writes verdicts and a heartbeat line to its log.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ ROLE: Final = (
     " (the installer does this, with --monitor-role)"
 )
 BUSY: Final = frozenset({429, 502, 503, 504})
-LONGEST: Final = 100  # the largest number of characters of an error's type in a sentence
+LONGEST: Final = 100  # a longer error type is cut to this number of characters
 
 
 class ServerProblem(Exception):

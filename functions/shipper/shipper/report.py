@@ -66,7 +66,7 @@ def report_attempt(
 ) -> None:
     """Write the counts of an attempt to deliver a batch, as `report` does for one payload.
 
-    `PredictionsShipped` counts only the payloads before the first payload that is not delivered.
+    `PredictionsShipped` counts only predictions before the first payload that is not delivered.
     If some records can never be read, the line gives their places in the batch, and the reasons.
     """
     outcome = attempt.outcome

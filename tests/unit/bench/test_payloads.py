@@ -98,6 +98,6 @@ def test_an_invocation_is_compared_with_other_programs(url: str, tmp_path: Path)
     assert "/bench-" not in worktrees
 
 
-def test_the_error_names_a_commit_that_git_does_not_know() -> None:
+def test_a_commit_that_git_does_not_know_is_reported() -> None:
     with pytest.raises(UserError, match="no-such-commit"), tree("no-such-commit"):
         pass

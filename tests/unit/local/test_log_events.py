@@ -102,7 +102,7 @@ def test_a_line_without_a_time_gets_the_time_of_the_line_before_or_of_the_file()
     assert [line.own_time for line in found] == [False, True, True]
 
 
-def test_an_id_depends_on_file_place_and_content() -> None:
+def test_an_id_depends_on_the_file_the_place_in_it_and_the_content() -> None:
     ids = [line.id for line in read("x\nx\n")]
     assert len(set(ids)) == 2
     assert all(len(each) == 56 and each.isdecimal() for each in ids)

@@ -96,7 +96,7 @@ def test_each_transition_is_found_once(words: str, changes: list[tuple[int, str]
     assert [(at, str(one.change)) for at, one in transitions_of(words)] == changes
 
 
-def test_the_beginning_of_a_notice_names_the_signals_and_the_first_unusual_window() -> None:
+def test_a_notice_begins_with_its_signals_and_the_time_of_the_first_unusual_window() -> None:
     ((_, begun),) = transitions_of("-mB")
     assert begun.signal == "means"
     assert begun.others == ("label",)
@@ -145,7 +145,7 @@ def test_a_missing_weekday_is_reported_once_until_another_baseline_is_accepted()
 def compared(
     words: str, *, silenced: str = "", odd: bool = False, hours: int = 1
 ) -> list[tuple[int, Transition]]:
-    """Return the transitions of comparisons of two versions, each with its position.
+    """Compare two versions, and return each transition with the position of its comparison.
 
     In `words`, d is an unusual comparison, = is a usual comparison, and a dot is an hour without a
     comparison. A comparison begins every hour, and covers `hours` hours.

@@ -214,7 +214,7 @@ ITEMS = [
             "blocked by: [FORBIDDEN/10/cluster create-index blocked (api)];",
         ),
         *(Fate.BUSY, "403 index_create_block_exception", {}),
-        id="a block of new indices",
+        id="new indices are blocked",
     ),
     pytest.param(
         Refusal(
@@ -324,7 +324,7 @@ ITEMS = [
             "mapper [a] cannot be changed from type [long] to [text]",
         ),
         *(Fate.REFUSED, "400 illegal_argument_exception", {"field": "a"}),
-        id="another type in the same batch",
+        id="two types for one field in one batch",
     ),
     pytest.param(
         Refusal(
@@ -571,7 +571,7 @@ WHOLE = [
         as_json(403, problem("security_exception", "no permissions", 403)),
         Fate.FAILED,
         "403 security_exception",
-        id="403 for a role",
+        id="403 for a role without permission",
     ),
     pytest.param(
         as_json(

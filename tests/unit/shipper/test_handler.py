@@ -66,7 +66,7 @@ class Written:
 
     @property
     def counts(self) -> list[int]:
-        """Return the metrics received, indexed, duplicate, rescued, excluded and failed."""
+        """Return the counts of events in the order of `FATES`."""
         return [self.metrics.get(f"Events{name.capitalize()}", 0) for name in FATES]
 
 
@@ -181,7 +181,7 @@ def test_an_unreadable_record_of_a_batch_is_reported_and_logged(
     assert found.summary["first_failed"] == 1
 
 
-def test_a_batch_of_lines_from_the_shipper_itself_is_reported_and_not_shipped(
+def test_lines_of_the_shipper_itself_in_a_batch_are_not_shipped_and_an_error_is_logged(
     load: Load, bulk: Bulk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     event = json.loads((EVENTS / "kinesis" / "batch.json").read_text(encoding="utf-8"))

@@ -188,7 +188,7 @@ def written(
 # --- the schedule
 
 
-def test_a_scheduled_replay_takes_all_waiting_letters(
+def test_a_scheduled_replay_delivers_all_waiting_letters(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A scheduled event selects all letters, whatever its time and details are."""
@@ -496,7 +496,7 @@ def test_the_replay_is_not_faster_than_the_rate_limit(load: Load, s3: Any) -> No
     assert time.monotonic() - start >= 0.6
 
 
-def test_if_the_server_is_unavailable_the_other_letters_wait(
+def test_if_the_server_is_unavailable_only_three_letters_are_tried(
     load: Load, bulk: Bulk, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(6):

@@ -42,7 +42,7 @@ class Joined:
     """A judgement and its prediction.
 
     `prediction_timestamp` is in milliseconds since 1970. `version` is the version of the model. If
-    the record names no model version, `version` is the version of the function, or empty. `score`
+    the record has no model version, `version` is the version of the function, or empty. `score`
     is the score of the predicted label, or None. If `calibrated` is false, scores are not
     probabilities.
     """

@@ -114,7 +114,7 @@ def known(
         own = card if card and (card.name, card.version) == (stream.model, version) else None
         was = version in before.low
         now = below(labelled, own, before=was) if own else None
-        # Without its card, or with few labels, a version's accuracy is not judged: `now` is None.
+        # If a version has no card or few labels, its accuracy is not judged: `now` is None.
         held = own is not None and labelled.known.labelled >= HELD
         is_low = (held and was) if now is None else now
         was_told = (held or now is not None) and version in before.told
@@ -141,7 +141,7 @@ def counts(labelled: Labelled) -> tuple[int, ...]:
 
 
 def estimated(findings: Sequence[Finding], card: Card | None) -> list[Finding]:
-    """Return the findings, and add the estimated accuracy to those that compare with the profile.
+    """Return the findings. Comparisons with the profile also get the estimated accuracy.
 
     If the window is unlike the profile, accuracy is not estimated, and the finding's sentence says
     so.

@@ -96,7 +96,7 @@ def described(version: str, labelled: Labelled) -> Iterator[str]:
     for which, one in (("all labels", labelled.every), ("random sample", labelled.audit)):
         if one.labelled:
             share = f"{one.share or 0:.3f} ({one.interval.low:.3f} to {one.interval.high:.3f})"
-            score = "" if one.score is None else f"; from their scores, {one.score:.3f} is expected"
+            score = "" if one.score is None else f"; expected from the scores: {one.score:.3f}"
             yield f"{which}: {one.right:,} of {one.labelled:,} right, {share}{score}"
     for right, row in sorted(labelled.confusion.items()):
         several = (f"{predicted} {count:,}" for predicted, count in sorted(row.items()))
