@@ -114,8 +114,8 @@ def subscribed_pattern(logs: Any, log_group: str) -> str:
     if len(filters) != 1:
         names = f": {', '.join(found['filterName'] for found in filters)}" if filters else ""
         raise PatternUnknown(
-            f"{log_group} has {len(filters)} subscription filters of its own instead of one"
-            f"{names}; {hint}"
+            f"the pattern is not known, because {log_group} has {len(filters)} "
+            f"subscription filters of its own{names}; {hint}"
         )
     more = [name for name in MORE_THAN_PATTERN if filters[0].get(name)]
     if more:

@@ -97,9 +97,9 @@ class Example:
 class Verdict:
     """The verdict on a window of a stream, which was compared with the stream's baseline.
 
-    `message` is the subject of the message about this window. `change` is the message's kind,
-    `action` its advice, and `silenced` the reason why it was not sent. `baseline` is the number of
-    the baseline. Each of these five may be empty.
+    `message` is the subject of the message about this window, `change` is the kind of the message,
+    and `action` is its advice. If the message was not sent, `silenced` is the reason. `baseline` is
+    the number of the baseline. Each of these five may be empty.
     """
 
     stream: str
@@ -164,11 +164,14 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The last result of the scheduled canary, which asks the model sentences with known answers.
+    """The last result of the scheduled canary.
+
+    The canary sends sentences with known answers to the model.
 
     If the canary failed, `since` is the time of the first failure after the last pass, and
     `passed_before` is true. If no pass was found, `passed_before` is false, and `since` is the time
     of the oldest failure that was found.
+
     `versions` are the model's version and the function's version. Both may be empty.
     """
 

@@ -58,7 +58,7 @@ class Token:
 def cola(folder: Path, split: str) -> list[Example]:
     """Read CoLA's `in_domain_<split>.tsv`.
 
-    Its columns are source, label, the author's own mark, and sentence.
+    Its columns are source, label, the mark that the sentence has in its source, and sentence.
     """
     path = _existing(folder / "cola" / f"in_domain_{split}.tsv")
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)

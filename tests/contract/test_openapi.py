@@ -52,7 +52,7 @@ RECORD = json.loads((ROOT / "events" / "record.schema.json").read_text())
 LINE = json.loads((ROOT / "events" / "feedback.schema.json").read_text())["properties"]
 ROUTE = ("POST", PREDICT)
 URN = "urn:prediction-monitor:"
-# Statuses that only the local gateway answers: AWS rejects bad HTTP before an HTTP API sees it.
+# Statuses that only the local gateway returns: AWS rejects bad HTTP before an HTTP API sees it.
 LOCAL_ONLY = {local.gateway.BAD_REQUEST[0], local.gateway.LENGTH_REQUIRED[0]}
 # Answers that only AWS gives: the local gateway asks for no signature and does not throttle.
 AWS_ONLY = {403: {"message": "Forbidden"}, 429: {"message": "Too Many Requests"}}
@@ -84,7 +84,7 @@ def examples(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def closed(part: Any) -> Any:
-    """Return the same schemas, but without room for further fields.
+    """Return the schemas in `part`, changed so that they permit no further fields.
 
     The document lets an answer have further fields, so that later versions can add some. But the
     function must send only the documented fields.
@@ -161,7 +161,7 @@ def test_a_document_that_lacks_something_is_not_valid(path: tuple[str, ...]) -> 
         schemathesis.openapi.from_dict(document).validate()
 
 
-def test_every_reference_has_a_target_and_every_component_a_reference() -> None:
+def test_every_reference_has_a_target_and_every_component_is_referenced() -> None:
     found = set(re.findall(r'"\$ref": "#/components/(\w+/\w+)"', json.dumps(DOCUMENT)))
     components = {
         f"{kind}/{name}"
@@ -183,7 +183,7 @@ def test_the_operations_are_the_routes_of_the_template() -> None:
     } == set(read().routes)
 
 
-# Problems that only this route answers.
+# For each route, the problems that no other route returns.
 ONLY = {
     PREDICT: {
         "sentence-blank", "sentence-not-unicode", "sentence-too-long", "too-many-sentences",
@@ -237,7 +237,7 @@ def test_the_documented_pattern_and_the_function_agree_on_blank_characters() -> 
 
 
 def test_the_contracts_name_no_label_of_a_model() -> None:
-    """API and record accept any string as a label, not only those of the shipped model."""
+    """API and record accept any string as a label, not only the labels of the shipped model."""
     recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
     for label in (
         SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"],

@@ -267,7 +267,7 @@ def left_out(report: Report) -> None:
     report.chapter("not checked here")
     report.leave_out(
         "that contradicting parameters are refused",
-        "fakecloud ignores Rules, which tests/template evaluates",
+        "fakecloud ignores Rules (see the tests in tests/template)",
     )
     report.leave_out(
         "that the list of log groups is split into names",

@@ -95,7 +95,7 @@ def shipper(starting: Starting) -> Iterator[Runtime]:
 
 
 def logged(lines: list[str], count: int, service: str = "inference") -> list[dict[str, Any]]:
-    """Return the records in the log, as soon as there are `count`.
+    """Wait until the log has `count` records, but at most `LOG_SECONDS`, and return its records.
 
     A log line can arrive later than the answer, because it comes through a pipe.
     """

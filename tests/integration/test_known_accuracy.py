@@ -40,7 +40,7 @@ SPAN = (START, START + 8 * SLOT)
 
 
 def joined() -> list[Joined]:
-    """Return labelled predictions of two versions. Each call returns the same."""
+    """Return labelled predictions of two versions. All calls return equal predictions."""
     chance = random.Random(12)  # noqa: S311  labels, not a secret
     found = []
     for at in range(600):

@@ -28,7 +28,7 @@ ENVIRONMENTS = {
     "an invalid sample rate": {"POWERTOOLS_LOGGER_SAMPLE_RATE": "some"},
     "development mode": {"POWERTOOLS_DEV": "true"},
     "a log of whole events": {"POWERTOOLS_LOGGER_LOG_EVENT": "true"},
-    "no metrics, other names": {
+    "disabled metrics, another service name and namespace": {
         "POWERTOOLS_METRICS_DISABLED": "true",
         "POWERTOOLS_SERVICE_NAME": "other",
         "POWERTOOLS_METRICS_NAMESPACE": "Other",

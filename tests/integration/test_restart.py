@@ -167,7 +167,7 @@ def test_each_line_is_indexed_once_although_the_server_was_killed(
         thread.join(120)
         assert not thread.is_alive()
 
-    # if one of these did not happen, the test proves nothing
+    # if one of these assertions fails, the test proves nothing
     assert subscription.counts.passed == LINES
     assert outage.ended
     assert len(subscription.failures) == len(outage.letters)

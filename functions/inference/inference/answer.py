@@ -46,7 +46,7 @@ def answer(
 def _input(prediction: Prediction) -> dict[str, Any]:
     """Return the values that a canary compares in addition to label and score.
 
-    A canary asks test sentences with known answers.
+    A canary sends sentences with known answers to the model.
     """
     return {
         "tokens": prediction.tokens,
@@ -56,9 +56,10 @@ def _input(prediction: Prediction) -> dict[str, Any]:
 
 
 def accepted(labels: int) -> dict[str, Any]:
-    """Return the HTTP response 202 to feedback with this number of labels.
+    """Return the HTTP response 202 to feedback.
 
-    The monitor finds out later whether each label belongs to a prediction.
+    `labels` is the number of accepted labels. The monitor finds out later whether each label
+    belongs to a prediction.
     """
     return _response(202, "application/json", {"accepted": labels})
 

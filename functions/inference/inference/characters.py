@@ -13,8 +13,8 @@ from typing import Any, Final
 
 DOMINANT: Final = 2 / 3
 LETTERS: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc"})
-# A character without a script has one of these marks instead: `MARK` if it is a combining mark,
-# which is part of a letter, and `NO_LETTER` if it is not a letter.
+# Values for a character without a script: `MARK` for a combining mark, which is part of a letter,
+# and `NO_LETTER` for a character that is not a letter.
 MARK: Final = ""
 NO_LETTER: Final = "-"
 

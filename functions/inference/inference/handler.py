@@ -40,7 +40,7 @@ labels: list[str] = classifier.card["labels"]
 logger = record_logger(SERVICE)
 record_log = RecordLog(
     logger,
-    # All stacks write their metrics into one namespace. The function's name tells them apart.
+    # All stacks write their metrics into one namespace. The function's name tells the stacks apart.
     dimensions={
         "service": SERVICE,
         "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE),

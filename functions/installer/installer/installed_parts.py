@@ -13,7 +13,7 @@ class State(StrEnum):
 
     INSTALLED = "installed"
     MISSING = "missing"
-    DIFFERENT = "changed"  # the part differs from its file, but has no manual work that may be lost
+    DIFFERENT = "changed"  # the part differs from its file; replacing it loses no manual work
     BY_HAND = "changed by hand"
     # The server has no feature for parts of this kind, or the installer must not change the part.
     LEFT = "left alone"

@@ -1,6 +1,6 @@
 """Install the retention policy for the indices of one prefix, such as `cwl-*`.
 
-The policy belongs to index state management (ISM). It deletes these indices after some days.
+The policy is for index state management (ISM), and deletes these indices after some days.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def days(text: str) -> int:
 
 
 def policy(age: str, scope: Scope) -> dict[str, Any]:
-    """Return the policy as ISM takes it. An index is deleted at the `age`, such as 30d."""
+    """Return the policy in the form of ISM's API. An index is deleted at the `age`, such as 30d."""
     content: dict[str, Any] = json.loads(
         FILE.read_text(encoding="utf-8").replace(PATTERN, scope.pattern)
     )
@@ -102,8 +102,8 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     following = _following(server, base, scope)
     ours = [index for index, followed in following.items() if followed.policy == scope.shared]
     free = [index for index, followed in following.items() if followed.policy is None]
-    # An index follows the version of the policy with which it began. It follows a newer version
-    # only after the policy is set for this index again.
+    # An index follows the policy's version from the time when ISM began to apply the policy to this
+    # index. It follows a newer version only after the policy is set for the index again.
     newest = there["_seq_no"] if there else None
     stale = [index for index in ours if following[index].version not in {None, newest}]
     late = ours if state in {State.MISSING, State.DIFFERENT} else stale

@@ -41,7 +41,7 @@ from monitor.summaries.store import Conflict, Found, Kind, Store, stream_of
 from monitor.summaries.summary import SLOT, Stream
 from monitor.summaries.windows import DAY, HOUR
 
-BEHIND: Final = SLOT  # a slot is read so many seconds after its end, because lines may be late
+BEHIND: Final = SLOT  # seconds from the end of a slot until it is read; lines may be late
 # The longest span of one counting request. A stream that had no predictions for this time is no
 # longer followed.
 WEEK: Final = 7 * DAY
@@ -56,7 +56,7 @@ class Run:
     - `streams` counts the streams to judge. `not_judged` names the streams that are not judged,
       because a run judges only the largest streams.
     - `slots` counts the slots that were read.
-    - `words` counts the judged streams by their verdict from the comparison with the baseline.
+    - `words` counts the judged streams by verdict, the result of the baseline comparison.
     - `inaccurate` counts the streams with a version whose known accuracy is too low.
     - `failed` counts the streams with a failure: a defect of the monitor prevented the judgement,
       or the baseline cannot be read.
@@ -222,7 +222,7 @@ def _tell(
 def fill(
     connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
 ) -> int:
-    """Summarise the slots of a span for which the index has predictions that no summary counts.
+    """Summarise the slots that have no summary, or more predictions than their summary counts.
 
     Returns the number of slots that were read. If the index has fewer predictions than a summary
     counts, the summary is kept, because old predictions are deleted earlier than summaries. Raises

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from shipper.json_text import Fields, clean, json_object
 
-# Matches Lambda's own lines in text format. They get the fields of the same lines in JSON format.
+# Matches Lambda's own lines in text format.
 PLATFORM: Final = re.compile(
     r"(?:(?P<start>START) RequestId: (?P<id>\S+)(?: Version: (?P<version>\S+))?"
     r"|(?P<end>END) RequestId: (?P<end_id>\S+)"

@@ -257,7 +257,7 @@ SLOT = int(NOON.timestamp() * 1000) - 60_000  # in the third column from the end
 
 
 def hostile(body: dict[str, Any]) -> dict[str, Any]:
-    """Answer any panel's request with one bucket per level. The buckets have hostile names."""
+    """Answer a panel's search. Labels and flags contain markup and an escape sequence."""
 
     def answered(aggs: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}

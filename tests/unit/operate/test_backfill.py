@@ -208,7 +208,7 @@ def test_payloads_are_equal_to_the_payloads_of_a_subscription(logs: Any) -> None
     assert events == [[(ids[0], 1, "1"), (ids[2], 3, "3")], [(ids[1], 2, odd)]]
 
 
-def test_a_line_that_is_read_again_gets_the_kind_that_its_subscription_gives(logs: Any) -> None:
+def test_the_name_of_the_subscription_filter_decides_the_kind_of_a_line(logs: Any) -> None:
     put(logs, "a", (1, '{"prediction":{"label":"a"}}'))
     for name, kind in ((None, "log"), ("another", "log"), (RECORD_FILTER, "prediction")):
         if name:

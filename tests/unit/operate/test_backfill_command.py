@@ -83,7 +83,8 @@ def test_backfill_asks_for_the_pattern_unless_there_is_exactly_one_subscription(
     code, out, err = run(*backfilling())
     assert (code, out) == (2, "")
     assert err == (
-        f"python -m operate: {GROUP} has 0 subscription filters of its own instead of one; "
+        f"python -m operate: the pattern is not known, because {GROUP} has 0 subscription filters "
+        "of its own; "
         "select the lines with --pattern ('' for all)\n"
     )
     assert index.requests == []
@@ -216,14 +217,14 @@ def test_backfill_sends_nothing_if_ids_differ(run: Run, logs: Any, index: Bulk) 
     put(logs, "a", (1, "x"), (200, "x"))
     run(*backfilling(*ALL))
     [first, second] = sorted(index.ids, key=int)
-    rename(index, first, "another")
-    rename(index, second, "one more")
+    rename(index, first, "renamed-1")
+    rename(index, second, "renamed-2")
     before = dict(index.documents)
     for more in ([], ["--dry-run"]):
         code, _, err = run(*backfilling(*ALL, *more))
         assert code == 2
         assert re.fullmatch(
-            rf"python -m operate: the index has document one more at {DAY}T13:37:30\.000Z, but "
+            rf"python -m operate: the index has document renamed-2 at {DAY}T13:37:30\.000Z, but "
             r"CloudWatch now has the id .*\n",
             err,
         )

@@ -23,7 +23,7 @@ WRAPPED = {"level": "INFO", "timestamp": "2026-11-28T12:00:00Z"}
 
 
 def made(line: str, rules: Rules | None = None, group: str = "group") -> dict[str, Any]:
-    """Return the document of a line. Only lines of the log group `group` are trusted."""
+    """Return the document of a line. Only the log group named "group" is trusted."""
     event = LogEvent("1", 1_795_435_200_000, Raw(json.dumps(line).encode()))
     payload = Payload("DATA_MESSAGE", "123456789012", group, "stream", [event])
     rules = (rules or Rules())._replace(record_groups=frozenset({"group"}))

@@ -75,8 +75,8 @@ class Means:
     - `hour_windows` is the number of windows of each hour, shape (24,).
     - `hour_noise` is the variance between the windows of each hour, divided by the variance between
       the windows of all hours, but at least 1: shape (24,).
-    - `deff`, the design effect, is the variance of a window's mean, divided by the variance that it
-      would have with independent rows.
+    - `deff`, the design effect, is the variance of a window's mean, divided by the variance that
+      this mean would have with independent rows.
     - `plain` is the covariance around the overall mean, if the hours have means of their own.
     """
 
@@ -247,14 +247,14 @@ def caps_of(windows: Windows) -> dict[str, float]:
 
 
 def cap(counts: Array, name: str) -> float:
-    """Return the upper edge of the bin of field `name` that holds the 99 % quantile of the rows.
+    """Return the upper edge of the bin that holds the 99 % quantile of the field `name`.
 
     `counts` has the number of rows of each bin, and must count at least one row.
     """
     code = int(np.searchsorted(np.cumsum(counts), CAP * counts.sum()))
     scale = SCALES[name]
     if scale.whole and code < 1 + scale.steps:
-        return float(scale.middle[code])  # a bin of a field of whole numbers holds only one number
+        return float(scale.middle[code])  # this bin holds only one whole number
     return float(scale.lower[code + 1]) if code + 1 < scale.count else float(scale.middle[code])
 
 
