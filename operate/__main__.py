@@ -79,12 +79,13 @@ where it is. The exit code is 1 if letters stay or were moved to poison/. With -
 code is 1 if there are letters."""
 BACKFILL: Final = """\
 Ships lines that CloudWatch never delivered. The lines are read from the log group. CloudWatch
-delivers no lines while the subscription is disabled, or if its deliveries expire. A second backfill
-changes nothing, because a document's id is the id of its log event. AWS does not promise that a
-line has the same id in the log group as in a delivery. So if the index has documents between --from
-and --to, some ids are compared first. If an id differs, nothing is sent. --dry-run compares ids
-too, and counts the lines to send. A backfill cannot recover lines past the log group's retention,
-the fields that a space-delimited pattern extracts, or the output of a log transformer."""
+delivers no lines while the subscription is disabled, and drops a line if its delivery fails for 24
+hours. A second backfill changes nothing, because a document's id is the id of its log event. AWS
+does not promise that a line has the same id in the log group as in a delivery. So if the index has
+documents between --from and --to, some ids are compared first. If an id differs, nothing is sent.
+--dry-run compares ids too, and counts the lines to send. A backfill cannot recover lines past the
+log group's retention, the fields that a space-delimited pattern extracts, or the output of a log
+transformer."""
 RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper
@@ -241,7 +242,7 @@ def reconcile_command(options: argparse.Namespace) -> int:
             raise UserError(f"--every: {problem}") from None
         if setting.rules.exclude:
             print(
-                "not counted: lines of the kinds that EXCLUDE names here: "
+                "not counted: lines of the kinds in the environment variable EXCLUDE: "
                 f"{', '.join(sorted(setting.rules.exclude))}"
             )
         in_log: Counter[int] = Counter()
@@ -272,7 +273,8 @@ def _verdict(
         try:
             print(output.ids(ids()))
             print(
-                f"documents are missing; this closes the gap:\n  {_backfill_call(missing, options)}"
+                "documents are missing; this command closes the gap:\n"
+                f"  {_backfill_call(missing, options)}"
             )
         except IdsDiffer as problem:
             output.complain(str(problem))
@@ -322,7 +324,9 @@ def _parser() -> argparse.ArgumentParser:
             help="sign in with this name, and the password in OPENSEARCH_PASSWORD",
         )
         command.add_argument("--region", help="the AWS region, if it is not the default region")
-        command.add_argument("--profile", help="the AWS profile, for OpenSearch on Amazon too")
+        command.add_argument(
+            "--profile", help="the AWS profile; its keys also sign requests to OpenSearch on AWS"
+        )
     return parser
 
 

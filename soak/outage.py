@@ -38,9 +38,9 @@ LONGEST: Final = 900.0  # a backlog that is not gone after this many seconds is 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The largest rate that the stack can index.
+    """The largest rate at which the stack can index events.
 
-    `events` is the number of events a second. `processor` is the processor time that OpenSearch
+    `events` is this rate, in events a second. `processor` is the processor time that OpenSearch
     needs for one event, in microseconds.
     """
 
@@ -193,8 +193,8 @@ def _traffic(parts: Stack) -> Iterator[None]:
 def table(capacity: Capacity, found: Outage) -> Table:
     """Return a table of the predicted and the measured figures.
 
-    A prediction is a range, because the shipper notices the return of the server only after its
-    present pause between two tries. No pause is longer than `LONGEST_PAUSE`.
+    A predicted figure is a range, because the shipper notices the return of the server only at its
+    next try. The pause before this try lasts up to `LONGEST_PAUSE` seconds.
     """
     least, most = (
         backlog(found.rate, found.seconds, capacity.events, pause) for pause in (0, LONGEST_PAUSE)

@@ -80,7 +80,7 @@ def run(data: Path, out: Path, work: Path) -> None:
         )
         unfinished = kept.with_suffix(".unfinished")
         model.save_pretrained(unfinished)
-        unfinished.rename(kept)  # so that a folder named `kept` is always a complete checkpoint
+        unfinished.rename(kept)  # so the folder `kept` never has an incomplete checkpoint
     finished, about = work / "checkpoint", json.loads(ABOUT.read_text(encoding="utf-8"))
     model.save_pretrained(finished)
     tokenizer.save_pretrained(finished)

@@ -39,7 +39,7 @@ def first_token_only(model: onnx.ModelProto) -> None:
         readers[output.name].append(None)  # None: a graph output, which needs every token
 
     alone: set[str] = set()  # tensors of which only the first token is computed
-    cut: set[str] = set()  # tensors of all tokens, of which some reader needs only the first
+    cut: set[str] = set()  # tensors of all tokens; some of their readers need only the first token
     for node in reversed(graph.node):
         if _reads_first_token(node, constants) and readers[node.input[0]] == [node]:
             alone.add(node.input[0])
@@ -87,7 +87,10 @@ def first_query_only(model: onnx.ModelProto) -> None:
 
 
 def _is_plain_attention(node: NodeProto) -> bool:
-    """Tell whether a node is an 8-bit attention without mask, past and further options."""
+    """Tell whether a node is an 8-bit attention with only one option, the number of heads.
+
+    The attention must have no mask, and no input for keys and values of earlier tokens (`past`).
+    """
     return (
         node.op_type == "QAttention"
         and [attribute.name for attribute in node.attribute] == ["num_heads"]

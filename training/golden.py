@@ -69,5 +69,5 @@ def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tup
     for place in range(COUNT):
         for label in labels:
             of_label = sure[label]
-            if place < len(of_label):  # even steps, beginning with the most confident text
+            if place < len(of_label):  # equal steps, beginning with the text of the highest score
                 yield label, of_label[place * max(1, len(of_label) // COUNT) % len(of_label)]

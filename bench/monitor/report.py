@@ -69,7 +69,7 @@ def _false_alarm_table(results: Results) -> str:
         "false windows, %",
         *kinds,
         "most in one draw",
-        "at most one notice in (days)",
+        "days with at most one notice",
         "used",
     ]
     return _table(head, rows)
@@ -222,7 +222,7 @@ def _estimated(lines: Lines) -> str:
         "sentences in a window",
         "windows",
         "interval holds the truth, %",
-        "interval without the noise of calibration holds the truth, %",
+        "interval holds the truth if the noise of calibration is left out, %",
         "bias of all splits",
         "bias of one split, mean size",
         "error of a window, mean size",

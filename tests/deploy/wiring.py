@@ -40,7 +40,7 @@ def made(
     ids = stack.resources()
     refs = {name: value["Ref"] for name, value in outputs.items() if value.get("Ref") in ids}
     seen = [name for name, ref in refs.items() if stack.outputs()[name] == ids[ref]]
-    report.equal("outputs that name their resource", seen, list(refs))
+    report.equal("outputs that are the id of a resource", seen, list(refs))
 
 
 def subscription(stack: Stack, report: Report) -> None:
@@ -377,7 +377,7 @@ def environment(stack: Stack, report: Report, *, log_text: str) -> None:
     variables = configuration(ids[LIVE_FUNCTION])["Environment"]["Variables"]
     report.equal("LOG_TEXT of the inference function", variables["LOG_TEXT"], log_text)
     report.equal(
-        "HASH_KEY comes from",
+        "secret of HASH_KEY",
         variables["HASH_KEY"],
         f"{{{{resolve:secretsmanager:{ids['HashKey']}}}}}",
     )
@@ -486,7 +486,7 @@ def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Check that shipper and replay can write to this domain, count documents, and nothing else."""
+    """Check that shipper and replay can only write documents to this domain and count them."""
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
@@ -530,7 +530,10 @@ def signs(stack: Stack, report: Report, *, arn: str) -> None:
 
 
 def existing_domain(stack: Stack, report: Report, *, endpoint: str, arn: str) -> None:
-    """Check that shipper and replay have the address of the domain in the parameters."""
+    """Check that shipper and replay have the domain's address, which a parameter gives.
+
+    They must have the permissions to write to this domain.
+    """
     ids = stack.resources()
     for function in ("ShipperFunction", "ReplayFunction"):
         report.equal(

@@ -1,7 +1,7 @@
-"""Tests the move from the function that the CloudWatch console generates to this shipper.
+"""Tests the move to our shipper from the function that the CloudWatch console generates.
 
-Below, this function is called the console's function. While both functions deliver the same lines,
-each line has only one document (docs/from-the-console.md).
+Below, the generated function is called the console's function. While both functions deliver the
+same lines, each line has only one document (docs/from-the-console.md).
 
 The common index (cwl-DATE) holds predictions. Our shipper puts other lines, the logs, into another
 index (cwl-log-DATE), but the console's function puts all lines into the common index.
@@ -66,8 +66,8 @@ def console(url: str, events: Events, **more: str) -> requests.Response:
     """Send events as the console's function does.
 
     The function uses the bulk action `index`, with the event's id and the index of the event's day.
-    Its own fields replace fields of the line that have the same name. The real function also sends
-    the log group as `_type`; a test can give it in `more`.
+    The fields that the function adds replace fields of the line that have the same name. The real
+    function also sends the log group as `_type`; a test can give `_type` in `more`.
     """
     lines = []
     for event in events:
@@ -205,9 +205,9 @@ def test_opensearch_refuses_the_documents_of_an_unchanged_console_function(
 def test_logs_go_to_an_index_of_their_own_as_soon_as_no_other_function_delivers_them(
     running: Stack,
 ) -> None:
-    """The console's function runs alone for a day. Both run on the next day, then only our shipper.
+    """On the first day, only the console's function runs. On the second day, both functions run.
 
-    At the end, our shipper delivers all lines again.
+    On the next two days, only our shipper runs. At the end, our shipper delivers all lines again.
     """
     url = running.opensearch_url
     days = [events_of(number, *LINES) for number in range(20, 24)]
@@ -219,7 +219,7 @@ def test_logs_go_to_an_index_of_their_own_as_soon_as_no_other_function_delivers_
     assert ours(running.shipper, days[1]) == outcome(indexed=1, duplicate=2)
     assert results(console(url, days[1][2:])) == ["updated"]
     assert ours(running.shipper, days[2]) == outcome(indexed=3)
-    documents(url, days[2])  # in the common index, because both delivered on the day before
+    documents(url, days[2])  # in the common index, because both functions ran on the day before
     assert ours(running.shipper, days[3]) == outcome(indexed=3)
     assert len(documents(url, days[3], "cwl-log-")) == 3
 
@@ -267,7 +267,7 @@ def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
         yield url, shipper
 
 
-def test_our_mapping_begins_with_the_index_of_the_day_after_the_move(
+def test_the_first_index_with_our_mapping_is_that_of_the_day_after_the_move(
     bare: tuple[str, Runtime],
 ) -> None:
     url, shipper = bare

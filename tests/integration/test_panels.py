@@ -455,7 +455,7 @@ def mean_score(docs: list[Doc]) -> Values:
     return (fmean(as_single(doc["prediction"]["score"]) for doc in docs),)
 
 
-# By panel: the documents, the keys, and the values.
+# For each panel: the documents, the keys, and the values.
 EXPECTED: dict[
     str,
     tuple[Callable[[Doc], bool], Keys, Callable[[list[Doc]], Values] | Percentiles | StrangestText],
@@ -583,7 +583,7 @@ def test_the_traffic_has_all_cases_that_the_panels_distinguish(sent: Sent) -> No
         assert age[0] <= doc["@delay_ms"] <= age[1]
 
 
-# By saved search: the documents, the value that sorts them, and whether the order is descending.
+# For each saved search: the documents, their sort value, and whether the order is descending.
 SEARCHES: dict[str, tuple[Callable[[Doc], bool], Callable[[Doc], Any], bool]] = {
     "datatable": (predicted, itemgetter("moment"), True),
     "low-confidence": (
@@ -648,7 +648,7 @@ def test_a_panel_is_empty_for_a_time_without_documents(
 
 
 def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> None:
-    """The panels also show the documents of earlier versions, which have no `@kind`."""
+    """Documents of earlier versions have no `@kind`, but the panels must show them."""
     noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
     record = RECORDS["prediction"] | {"prediction": {"label": "first", "score": 0.55}}
     forged = [

@@ -162,7 +162,11 @@ class Stack(NamedTuple):
 
     @property
     def asks(self) -> bool:
-        """Return whether the stack has the canary, which needs a function to ask."""
+        """Return whether the stack has the canary.
+
+        The canary sends requests to the stack's own function, or to the user's function that
+        `CanaryTargetArn` gives.
+        """
         return self.given.get("Canary") != "false" and (
             self.has_inference or "CanaryTargetArn" in self.given
         )

@@ -1,4 +1,4 @@
-"""Test that a change takes effect: versions, the alias, and a rollback."""
+"""Tests the versions of the functions, the alias `live`, and the rollback of a deployment."""
 
 from __future__ import annotations
 

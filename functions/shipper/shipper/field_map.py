@@ -43,11 +43,14 @@ def field_map(text: str) -> FieldMap:
                 f"prediction.label=label, but it contains {part!r}"
             )
         if target not in TARGETS:
-            raise ValueError(f"FIELD_MAP moves fields to {', '.join(TARGETS)}, not to {target!r}")
+            raise ValueError(
+                f"FIELD_MAP has the target {target!r}, but the only targets are "
+                f"{', '.join(TARGETS)}"
+            )
         if target in found:
-            raise ValueError(f"FIELD_MAP names {target} twice: give one name for it")
+            raise ValueError(f"FIELD_MAP has two names for {target!r}: give only one")
         if path in found.values():
-            raise ValueError(f"FIELD_MAP moves {name} to two fields: give one of them")
+            raise ValueError(f"FIELD_MAP moves {name!r} to two targets: give only one")
         found[target] = path
     return found
 

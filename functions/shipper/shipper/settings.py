@@ -13,7 +13,7 @@ from shipper.redact import Action, Redaction
 from shipper.redaction_patterns import PATTERNS
 
 MEBIBYTE = 1024 * 1024
-DIGITS = 18  # the largest number of digits of a size; every such number fits into 64 bits
+DIGITS = 18  # a size has at most this many digits, so it fits into 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Settings:
 def settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from `environment`.
 
-    Raises `ValueError` with the name of the variable and its valid values. Lists are separated by
-    commas.
+    Raises `ValueError` with the name of the variable and its valid values. A list is a text with
+    commas between its elements.
 
     - `OPENSEARCH_URL`: an http(s) address.
     - `MAX_PAYLOAD_BYTES`: the size limit of an inflated payload; 128 MiB by default.
@@ -91,8 +91,8 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     if not (fields or patterns):
         return None
     found = Redaction(fields, tuple(patterns), key.encode())
-    # A rule may name the target of a field in FIELD_MAP. In the line, the field has the user's own
-    # name, so the rule is added for the user's name too.
+    # A rule can be for a target of FIELD_MAP, such as text. In the line, this field still has the
+    # user's own name, so the rule is added for the user's name too.
     for target, path in names.items():
         done = found.action(target)
         if done:

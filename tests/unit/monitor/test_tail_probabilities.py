@@ -1,4 +1,4 @@
-"""Compares the tail probabilities with scipy's."""
+"""Compares the tail probabilities with those of scipy."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_a_notice_begins_once_in_consecutive_unusual_windows() -> None:
 def test_a_stream_is_stale_a_day_after_its_last_full_window() -> None:
     assert stale(MONDAY, MONDAY + DAY)
     assert not stale(MONDAY, MONDAY + DAY - 1)
-    assert not stale(MONDAY + HOUR, MONDAY)  # its end is later than now, because clocks differ
+    assert not stale(MONDAY + HOUR, MONDAY)  # the window ends after now, because clocks differ
 
 
 def test_the_sentence_names_the_largest_change_and_missing_weekdays_are_recognised() -> None:

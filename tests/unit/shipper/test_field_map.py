@@ -42,9 +42,12 @@ FORM = "must be a comma-separated list of target=name, such as prediction.label=
             "text=" + "a." * 20 + "a",
             f"{FORM}, but it contains 'text={'a.' * 20}a'",
         ),
-        ("label=prediction.label", f"moves fields to {', '.join(TARGETS)}, not to 'label'"),
-        ("text=a,text=b", "names text twice: give one name for it"),
-        ("text=a,prediction.label=a", "moves a to two fields: give one of them"),
+        (
+            "label=prediction.label",
+            f"has the target 'label', but the only targets are {', '.join(TARGETS)}",
+        ),
+        ("text=a,text=b", "has two names for 'text': give only one"),
+        ("text=a,prediction.label=a", "moves 'a' to two targets: give only one"),
     ],
 )
 def test_the_message_about_a_wrong_map_is_one_sentence(written: str, said: str) -> None:
