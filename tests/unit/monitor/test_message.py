@@ -115,7 +115,7 @@ def test_the_mean_score_of_a_model_that_is_not_calibrated_is_not_called_accuracy
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
-def test_the_card_is_used_only_if_it_calls_the_model_calibrated(
+def test_a_card_without_calibration_is_not_used(
     calibrated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("card.json", "profile.json"):
@@ -231,7 +231,7 @@ def test_the_advice_about_two_versions_follows_from_the_evidence(
     ("arrived", "action", "said"),
     [
         (Arrived(0, None, 2880, 120), "look now", "had no prediction in"),
-        (Arrived(0), "wait until morning", "Nobody calls, or"),
+        (Arrived(0), "wait until morning", "No requests come, or"),
         (Arrived(50, NOON, 2880, 120), "look now", "had 50 predictions, too few for"),
         (Arrived(50, NOON, 60, 2), "nothing", "About 60 predictions are usual in a time of this"),
         (Arrived(50, NOON), "nothing", "no usual number is known"),
@@ -405,7 +405,7 @@ def test_a_link_leads_to_the_report_of_the_day_of_the_window() -> None:
         settings(start | {"REPORT_URL": "https://a b"})
 
 
-def test_links_take_the_address_that_the_installer_gives() -> None:
+def test_links_begin_with_the_address_from_the_installer() -> None:
     scope = Scope(stack="prod", former=False)
     pages = Dashboards(Server("Dashboards", "https://domain/_dashboards", anonymous), "team")
     given = pages.links(rendered(saved_objects(), scope))

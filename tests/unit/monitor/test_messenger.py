@@ -207,7 +207,7 @@ def test_a_line_without_a_message_to_send_is_ignored(messenger: Messenger, other
     [
         (refused("NotFound"), "the topic does not exist"),
         (refused("AuthorizationError"), "must let the role of MessengerFunction publish"),
-        (refused("KMSAccessDenied"), "the key of the topic"),
+        (refused("KMSAccessDenied"), "the policy of the topic's key"),
         (refused("InvalidParameter"), "look at the topic"),
         (EndpointConnectionError(endpoint_url="https://sns"), "cannot be reached"),
     ],
@@ -292,7 +292,7 @@ def test_a_claim_that_is_given_back_can_be_made_again(messenger: Messenger) -> N
 
 
 @pytest.mark.parametrize("variable", ["TOPIC_ARN", "CLAIMS_BUCKET", "STACK"])
-def test_a_setting_that_is_missing_is_named(
+def test_the_error_about_a_missing_setting_names_the_variable(
     messenger: Messenger, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.delenv(variable)

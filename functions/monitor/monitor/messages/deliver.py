@@ -146,7 +146,9 @@ def refusal(problem: Exception) -> str:
             "AuthorizationError": (
                 "the topic's policy must let the role of MessengerFunction publish"
             ),
-            "KMSAccessDenied": "the key of the topic must let the role of MessengerFunction use it",
+            "KMSAccessDenied": (
+                "the policy of the topic's key must let the role of MessengerFunction use the key"
+            ),
         }.get(code, "look at the topic, its policy and its key")
         return f"{problem.operation_name} was refused ({code}): {look}"
     if isinstance(problem, Refused):

@@ -34,7 +34,7 @@ MORE: Final = 0.2
 LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
 EARLIER: Final = 7 * DAY  # a value is new if no prediction had it in this time before the change
 DEPLOYED: Final = 30 * DAY  # older deployments are not looked for
-PASSES: Final = 2 * HOUR  # before the window's end: older canary results are ignored
+PASSES: Final = 2 * HOUR  # canary results older than this at the end of the window are ignored
 # Typical words are looked for in this number of predictions of each shard.
 SAMPLE: Final = 200
 # The words are also counted in this number of earlier predictions of each shard.

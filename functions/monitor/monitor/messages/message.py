@@ -407,7 +407,7 @@ def _without_predictions(facts: Facts) -> tuple[Action, str]:
     if one and one.rows and one.usual is None:
         return Action.NOTHING, "Traffic is too low for a window, and no usual number is known."
     said = (
-        "Nobody calls, or the predictions are not shipped. Send one request, then go on as "
+        "No requests come, or their predictions are not shipped. Send one request, then go on as "
         "docs/runbook.md says for NoPredictionsAlarm. Other alarms report requests that fail and "
         "lines that cannot be shipped."
     )

@@ -1,9 +1,10 @@
 """Describes the changed parts of a signal, with one number for each part.
 
 A signal is something that the monitor compares, such as the labels. A part of this signal is one
-label. The usual value of the number is given too, and its most extreme value in the days before the
-change. A `Measure` computes the number from summaries. It also has the search that computes the
-same number from predictions, so that `locate_change.py` can split the number by version or script.
+label. Two other values of the number are given: the usual value, and the most extreme value in the
+days before the change. A `Measure` computes the number from summaries. It also has the search that
+computes the same number from predictions, so that `locate_change.py` can split the number by
+version or script.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def moved(
 
 
 def beside(drifts: Sequence[Drift], older: str) -> list[Moved]:
-    """Return the unusual differences between two versions that were compared in the same time.
+    """Return the unusual differences between two versions with predictions of the same time.
 
     `older` is the name of the older version, whose values count as the usual ones.
     """

@@ -30,7 +30,7 @@ SCORE: Final = "prediction.score"
 def due(
     episode: Episode, accepted: Accepted | None, now: int
 ) -> tuple[Episode, tuple[int, int] | None]:
-    """Return the next episode, and the week (start, end) of the digest that is due, or None.
+    """Return the next episode, and the week (start, end) of the due digest or None.
 
     An episode says which messages people got about the stream so far. The times are in seconds
     since 1970. The first digest of a new stream is due on the next Monday.
