@@ -1,6 +1,6 @@
 // `node bench/measure_contender.cjs FUNCTION URL` measures the function that the CloudWatch console generates.
-// bench/measure_contender.py measures the shipper in the same way. In both measurements, the requests go to the
-// address URL, without TLS.
+// bench/measure_contender.py measures the shipper in the same way. Both measurements send their requests to URL,
+// without TLS.
 "use strict";
 
 const fs = require("node:fs");

@@ -24,8 +24,9 @@ class Situation:
 
     Changed predictions replace a share of the usual predictions. The share is `share[0]` at the
     beginning and `share[1]` at the end. The changed predictions have texts of the kind `kind`. If
-    `version` is given, they are made by that version of the model. If `swapped`, their labels are
-    exchanged. `volume` multiplies the traffic. If `announced`, messages are silenced.
+    `version` is given, that version of the model makes the changed predictions. If `swapped`, the
+    labels of the changed predictions are exchanged. `volume` multiplies the traffic. If
+    `announced`, messages are silenced.
     """
 
     name: str
@@ -43,9 +44,9 @@ class Situation:
 class Seen:
     """The result of a situation.
 
-    `notices` counts the notices that began, and `silenced` those whose message was silenced. `word`
-    is the last verdict. `canary` has the canary's results. `hours` is the number of hours until the
-    first notice. `title` is the title that the page shows at the end.
+    `notices` counts the notices that began. `silenced` counts the notices whose message was
+    silenced. `word` is the last verdict. `canary` has the canary's results. `hours` is the number
+    of hours until the first notice. `title` is the title that the page shows at the end.
     """
 
     notices: int

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Messages:
-    """Problems for the page: the last failures, and why OpenSearch accepts no documents now."""
+    """Problems for the page.
+
+    `failures` are the last failures. `refusals` are the reasons why OpenSearch accepts no documents
+    now.
+    """
 
     failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
     refusals: list[str] = field(default_factory=list)

@@ -38,7 +38,7 @@ ACCEPT: Final = (
     "accept them:"
 )
 COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
-# The keys are words of the banner. The values are the kinds of message (`change`) that add advice.
+# For each of these words, the banner repeats the advice of messages of these kinds (`change`).
 ABOUT: Final = {
     "notice": ("begins", "spreads"),
     "silent": ("stale",),
@@ -126,7 +126,8 @@ def answer(view: View) -> Answer:
 def _advice(word: str, worst: Verdict | None, view: View) -> str:
     """Return the advice for a word of the banner.
 
-    If the stream's newest message fits the word, the advice begins with the message's advice.
+    If the newest message of the worst verdict's stream is of a kind in `ABOUT`, the advice of the
+    message comes first.
     """
     advice = ADVICE.get(word, "")
     told = next(
@@ -224,7 +225,7 @@ def subject(drift: Drift) -> str:
         case "flags":
             return f"The share of inputs with {drift.part}"
         case "duplicates":
-            return f"The increase in share of the text with hash {drift.part}"
+            return f"The rise in the share of one text (hash {drift.part})"
         case _:
             return f"The share of predictions with {part(drift.signal)} in {drift.part}"
 
@@ -278,7 +279,7 @@ def _versions(canary: Canary) -> str:
     model, function = canary.versions
     if not model:
         return ""
-    return f", and version {model}{f' (function version {function})' if function else ''} answered"
+    return f". Faults of version {model}{f' (function version {function})' if function else ''}"
 
 
 def _faults(canary: Canary) -> str:

@@ -64,7 +64,8 @@ def fit(
     batches of similar length. The word embeddings are not trained. With a `selection`, the model
     gets the weights of the epoch with the highest Matthews correlation on these examples.
     """
-    # Each stage sets the seed, so its result is the same whether earlier stages were run or loaded.
+    # Because each stage sets the seed, its result does not change if earlier stages are loaded from
+    # files instead of run.
     torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

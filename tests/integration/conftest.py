@@ -84,7 +84,8 @@ def built() -> Path:
 def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with only the packages of the Lambda runtime itself.
 
-    With other packages in it, a built package that lacks a dependency might work by accident.
+    If the folder had other packages, a built function that lacks a dependency might work by
+    accident.
     """
     folder = tmp_path_factory.mktemp("runtime")
     packages = find_package("awslambdaric").parent
@@ -96,7 +97,7 @@ def runtime_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def replay_packages(runtime_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the runtime's packages with boto3, which the replay function imports too."""
+    """Return the runtime's packages with boto3, for the replay function."""
     folder = tmp_path_factory.mktemp("runtime-with-boto3")
     for found in (
         *runtime_packages.iterdir(),

@@ -32,7 +32,7 @@ from tests.models import TESTED
 
 STACK: Final = "Labelled-Stack"
 GROUP: Final = "/aws/lambda/labelled"
-NAMES: Final = "prediction_id=request.id"  # the user's own function names the id request.id
+NAMES: Final = "prediction_id=request.id"  # the user's own function logs the id as request.id
 LABELS: Final = json.loads((TESTED / "card.json").read_text(encoding="utf-8"))["labels"][:2]
 DAY_MS: Final = 86_400_000
 BATCH: Final = 100  # labels in one request

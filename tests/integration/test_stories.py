@@ -56,7 +56,7 @@ NOW = int(time.time()) // SLOT * SLOT
 WORDED = {"MESSAGE_WORDS": "true"}
 CUSTOMERS = ("forum", "mobile-app", "shop")
 SAMPLES = ROOT / "events" / "messages"
-# The functions' names do not say which story they tell, so that the message alone must say it.
+# No function's name describes its story, so only the message can describe the story.
 FUNCTIONS = {
     "bad-deployment": "classifier-f",
     "launch": "classifier-b",
@@ -145,7 +145,7 @@ def nothing(rows: list[Row], chance: np.random.Generator, _: float) -> None:
 
 
 def half_swapped(rows: list[Row], chance: np.random.Generator, passed: float) -> None:
-    """Answer half of the rows with a new version of the model, which swaps the labels."""
+    """Give half of the rows to a new version of the model, which swaps the labels."""
     other = rows[::2]
     other_labels(other, chance, passed)
     for row in other:
@@ -459,7 +459,7 @@ def of(story: Story, part: Summary) -> Summary:
 def put_labels(url: str, story: Story, right: int, count: int) -> None:
     """Put labels of a random sample into OpenSearch.
 
-    The model answers ham each time, and `right` of `count` answers are right.
+    Each prediction has the label ham, and `right` of `count` predictions are right.
     """
     joined = (
         Joined(

@@ -216,7 +216,7 @@ def test_replay_monitor_canary_and_report_run_on_their_schedule(stack: Stack) ->
         assert rules[name].get("State", "ENABLED") == "ENABLED"
         (target,) = rules[name]["Targets"]
         assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
-        assert "Input" not in target  # the schedule's default event selects everything
+        assert "Input" not in target  # an input could limit the work of the function
 
 
 @check(

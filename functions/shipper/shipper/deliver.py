@@ -22,7 +22,7 @@ from shipper.outcome import Outcome
 from shipper.partial_document import less, rescued
 
 REQUEST_SECONDS: Final = 30.0
-WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit when a document is tried without its fields
+WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit of a request without the fields
 LEAST_CHUNK_BYTES: Final = 256 * 1024  # `chunk_bytes` is never halved below this number
 SUSPICIOUS_TRIES: Final = 5  # from this retry on, the cause may be a document: look for it
 TOO_LATE: Final = "not sent: no time was left"
@@ -30,7 +30,9 @@ NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that refuse bulk actions with an index name
 # (rest.action.multi.allow_explicit_index: false).
 INDEX_IN_PATH: Final[WeakSet[RequestsHttpConnection]] = WeakSet()
-NO_FORM: Final = "%s, even for the line without any field: correct the index or its settings"
+NO_FORM: Final = (
+    "%s: the server refuses even the line without its fields; correct the index or its settings"
+)
 
 
 @dataclass(slots=True)
@@ -182,7 +184,7 @@ class _Delivery:
         self.halve(rest)
 
     def halve(self, chunk: list[Document]) -> None:
-        """Send a chunk in halves, again and again, until each refused document is alone.
+        """Send a chunk in halves, again and again, until each refused document has its own request.
 
         If a document was too large even in a request of its own, documents that are as large or
         larger are not sent.
@@ -254,7 +256,7 @@ class _Delivery:
             self.outcome.fail(document, NO_FORM % _detailed(verdict))
 
     def answers_without_fields(self, document: Document, verdict: Verdict) -> bool:
-        """Send a document without its fields, after a request with this document alone has failed.
+        """Send a document without its fields, after a request with only this document has failed.
 
         Returns True if the server accepts the document now: then the fields were the cause.
         """

@@ -134,8 +134,8 @@ class Redaction:
     def apply(self, line: str, fields: Fields, *, cut: bool = False) -> tuple[str, Fields]:
         """Return the redacted line and the redacted fields.
 
-        If a filter pattern extracted the fields, `cut` is true, and the given fields are redacted.
-        Otherwise the fields are read from the redacted line.
+        The given fields are redacted if a filter pattern extracted them (`cut` is true), or if
+        Lambda itself wrote the line. Otherwise the fields are read from the redacted line.
         """
         try:
             shown = self._line(line, ())
@@ -227,7 +227,7 @@ class Redaction:
         return kept
 
     def _named_beside(self, value: Fields, path: Name) -> Action | None:
-        """Return the action for an object in which a member's value names a field to redact.
+        """Return the action for an object that contains the name of a field as a value, or None.
 
         An example of such an object is {"name": "password", "value": "x"}.
         """

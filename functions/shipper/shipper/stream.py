@@ -1,9 +1,10 @@
 """Ships a batch of records of a Kinesis stream.
 
 Each record holds the payload of a subscription. The documents of all payloads share requests, so
-many small payloads need few requests. The answer to Lambda names the first record that is not
-delivered. Lambda sends this record and all later records of the batch again, so their documents may
-arrive twice. The index keeps each document once, because its id is the same.
+many small payloads need few requests. The handler returns the sequence number of the first record
+that is not delivered. Lambda sends this record and all later records of the batch again, so their
+documents may arrive twice. The index keeps each document once, because both copies have the same
+id.
 
 The stream keeps records that the server does not accept. So if an attempt fails because of the
 server, it is repeated after a long pause, until the invocation's time is nearly up. The long pauses
@@ -41,14 +42,14 @@ class Attempt:
     """One attempt to deliver the records of a batch.
 
     - `records` is the number of records.
-    - `received` counts the lines in the records that were read.
+    - `received` counts the lines of each record that was read.
     - `oldest` is the time of the oldest line, in milliseconds since 1970.
     - `groups` holds the log groups.
     - `unreadable` maps the place of a record that can never be read to the reason.
     - `first_failed` is the place of the first record that is not delivered, or None if all records
       are delivered.
 
-    A place counts from 0 in the batch.
+    Places in the batch are counted from 0.
     """
 
     records: int
@@ -96,8 +97,8 @@ def ship_stream(
 ) -> dict[str, list[dict[str, str]]]:
     """Deliver a batch, and return the answer to Lambda.
 
-    The answer names the first record that is not delivered, if there is one. `report` is
-    called after each attempt.
+    The answer contains the sequence number of the first record that is not delivered, if there is
+    one. `report` is called after each attempt.
     """
     records = records_in(event)
     while records:
@@ -166,7 +167,7 @@ class _Reading:
 
     `place` is the place of the record that is being read. After the last record, it is the number
     of records. `predictions` counts the live predictions of each record; its keys are the records'
-    places. `unanswered` is the reason why the server did not say in which index a line belongs.
+    places. `unanswered` is the reason why the server did not say which index a line belongs to.
     """
 
     records: Sequence[Record]

@@ -48,8 +48,8 @@ def test_a_quick_run_writes_its_results_if_a_file_is_asked_for(tmp_path: Path) -
         assert all(
             isfinite(row[name]) and row[name] > 0 for name in ("value", "rival_value", "ratio")
         )
-        # The file has ratios with four digits, and the printed table has fewer. So rounding a ratio
-        # of the file may give another last digit than the table has.
+        # A ratio in the file is rounded already. Here it is rounded again, to the digits of the
+        # printed table, so its last digit may differ from the table's last digit.
         assert any(
             f"{row['ratio'] + shift:.2f}"[:3] in result.stdout for shift in (0, -0.001, 0.001)
         )

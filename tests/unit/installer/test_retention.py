@@ -81,7 +81,7 @@ def test_a_policy_with_changed_states_is_kept_unless_overwrite_is_given(
     assert run("status", days=None)[0] == 0
 
 
-def test_indices_that_a_failed_run_left_out_follow_the_policy_after_the_next_run(
+def test_the_next_run_applies_the_policy_to_indices_that_a_failed_run_left_out(
     domain: Domain, run: Run
 ) -> None:
     run("install")

@@ -108,7 +108,7 @@ def _of_two_versions(made: list[Summary]) -> list[Summary]:
 AGAINST: dict[str, tuple[Callable[[list[Summary]], Sequence[Summary]], str]] = {
     "a drift": (_drifted, "gives a notice in these days"),
     "two versions": (_of_two_versions, "More than one version answered"),
-    "nothing left": (lambda made: made[:10], "a baseline needs at least 3 windows"),
+    "too few windows": (lambda made: made[:10], "a baseline needs at least 3 windows"),
 }
 
 

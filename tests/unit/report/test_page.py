@@ -396,14 +396,14 @@ SINCE = NOW - timedelta(hours=2)
         (
             Canary("fail", "It.", FAULTS[:2], SINCE, passed_before=True, versions=("v1", "7")),
             (
-                "since 10:34 UTC, and version v1 (function version 7) answered: "
+                "since 10:34 UTC. Faults of version v1 (function version 7): "
                 "39 of 40 have another label; b."
             ),
         ),
         (
             Canary("fail", "It.", FAULTS, SINCE, versions=("v1", "")),
             (
-                "at least since 10:34 UTC, and version v1 answered: 39 of 40 have another label; "
+                "at least since 10:34 UTC. Faults of version v1: 39 of 40 have another label; "
                 "b; c; and 1 more fault."
             ),
         ),

@@ -154,12 +154,14 @@ def test_a_json_object_in_a_line_is_found(line: str, fields: dict[str, Any]) -> 
         pytest.param(f"xSTART RequestId: {REQUEST}", id="a letter before START"),
         pytest.param(f"END RequestId: {REQUEST} Version: 1", id="END with a version"),
         pytest.param(f"start RequestId: {REQUEST}", id="START in lowercase letters"),
-        pytest.param("REPORT all good", id="REPORT in a line that is not Lambda's"),
-        pytest.param("REPORT Total: 5", id="REPORT and a number in a line that is not Lambda's"),
+        pytest.param("REPORT all good", id="REPORT in a line that Lambda did not write"),
+        pytest.param(
+            "REPORT Total: 5", id="REPORT and a number in a line that Lambda did not write"
+        ),
         pytest.param("REPORT RequestId: 5", id="REPORT with a request id and nothing else"),
         pytest.param(
             "REPORT RequestId: abc was late: why",
-            id="REPORT and a request id in a line that is not Lambda's",
+            id="REPORT and a request id in a line that Lambda did not write",
         ),
         pytest.param("INIT_REPORT done", id="INIT_REPORT without numbers"),
         pytest.param("INIT_STARTED Runtime Version: x", id="nearly INIT_START"),

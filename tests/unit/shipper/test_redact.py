@@ -545,9 +545,9 @@ def test_expressions_that_may_match_anywhere_have_bounded_repetitions() -> None:
 
 @pytest.mark.parametrize("text", ["%41", r"\x41", r"\u0041", "&amp;#65;", "é", "1 2.5 ", "word "])
 def test_decoding_ends_and_its_time_grows_linearly_with_the_text(text: str) -> None:
-    """A reading is the text after one level of decoding, and a level reads each character once.
+    """Each level of decoding goes once through the result of the previous level.
 
-    So the time grows with the total length of the readings.
+    So the time grows with the total length of the results, which are called readings.
     """
     for count in (100, 1_000, 10_000):
         assert sum(len(reading) for reading, _ in readings(text * count)) <= 3 * len(text) * count
@@ -559,9 +559,10 @@ def test_decoding_ends_and_its_time_grows_linearly_with_the_text(text: str) -> N
 
 @given(st.text(st.sampled_from(list("%25\\xu0041&amp;#6;@a1.é \u3000"))))
 def test_the_origin_of_each_decoded_character_is_known(text: str) -> None:
-    """The origins of the characters of a decoded text are in order.
+    """A decoded character has an origin: the part of the encoded text that was decoded to it.
 
-    If the origin of a character is one character, both are equal, because nothing was decoded.
+    The origins are in order. If an origin is one character, nothing was decoded there, so the
+    origin equals the decoded character.
     """
     for reading, origin in readings(text):
         spans = [origin(place, place + 1) for place in range(len(reading))]

@@ -10,10 +10,10 @@ two cases:
 
 If a slot is read again, labels that have joined do not change.
 
-A run reads at most 50,000 lines, and for at most a minute. It first reads the slots with unread
-lines, beginning with the fewest unread lines. Then it reads the slots with unknown ids, beginning
-with the slot that was read longest ago. So a slot with very many lines does not delay the feedback
-of other slots, and the run still has time to judge.
+A run stops reading after 50,000 lines or one minute, so that it has time to judge. It first reads
+the slots with unread lines, beginning with the fewest unread lines. So a slot with very many lines
+does not delay the feedback of other slots. Then the run reads the slots with unknown ids, beginning
+with the slot that was read longest ago.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from monitor.summaries.store import Conflict, Store
 from monitor.summaries.summary import SLOT
 from monitor.summaries.windows import DAY, HOUR
 
-LATE: Final = 7 * DAY  # seconds after a slot; its lines and predictions may arrive until then
+LATE: Final = 7 * DAY  # until a slot is this old, its lines and predictions may still arrive
 MOST: Final = 50_000  # the largest number of lines that one run reads
 SECONDS: Final = 60  # after this time, a run reads no further page of lines
 PAGE: Final = 1000  # lines in one answer of OpenSearch

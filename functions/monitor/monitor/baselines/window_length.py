@@ -41,7 +41,7 @@ class Plan:
     days: float
 
     def sentence(self) -> str:
-        """Return one sentence that says the baseline is armed, or how many days it needs."""
+        """Return a sentence: the baseline is armed, or it needs this number of days."""
         if self.armed:
             return (
                 f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
@@ -58,12 +58,13 @@ def worth_a_window(rows: float, deff: float) -> bool:
 
 
 def plan(slots: Sequence[Summary]) -> Plan:
-    """Plan the shortest windows with which a baseline of these slots is armed.
+    """Plan the shortest windows that have enough predictions for a reliable judgement.
 
-    `slots` are summaries of 15 minutes each, all of one version. If no size of window arms the
-    baseline, the windows may last up to a day. The plan then has the size that would arm the
-    baseline with more days, estimated with the last `deff` that could be measured. Raises
-    `ValueError` if the slots have no predictions.
+    `slots` are summaries of 15 minutes each, all of one version. At first, a window may last 1/72
+    of the days, or an hour if that is longer. If such windows are too small, a window may last
+    up to a day, and the baseline is not armed. If windows of a day are too small as well, the
+    plan's size is an estimate from the last `deff` that could be measured. Raises `ValueError` if
+    the slots have no predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")

@@ -33,7 +33,7 @@ class Question:
     """An event for the function, and the values expected in its answer.
 
     `expect` maps the path of a value in the answer to the expected value. A text or an integer must
-    be equal. A number with a decimal point may differ by `TOLERANCE`.
+    equal the expected value. A number with a decimal point may differ by `TOLERANCE`.
     """
 
     event: Any
@@ -85,7 +85,7 @@ def check(ask: Ask, function: str, questions: list[Question], deadline: float) -
 
 
 def _unwrapped(answer: Any) -> Any:
-    """Return the body of the answer if it is an HTTP response with JSON, otherwise the answer."""
+    """Return the body of an HTTP response with JSON. Return any other answer unchanged."""
     if isinstance(answer, dict) and "statusCode" in answer:
         try:
             return json.loads(answer.get("body", ""))

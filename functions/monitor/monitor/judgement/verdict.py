@@ -25,9 +25,9 @@ class Verdict(StrEnum):
 def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
     """Return the verdict on the last of several consecutive windows.
 
-    `unusual` says of each window whether it is unusual. All windows are judged against one
-    baseline. `in_a_row` unusual windows in a row make a notice, but only if the baseline is
-    `armed`: large enough for notices.
+    `unusual` has one entry for each window: whether the window is unusual. All windows are judged
+    against one baseline. `in_a_row` unusual windows in a row make a notice, but only if the
+    baseline is `armed`: large enough for notices.
     """
     if not unusual:
         return Verdict.INSUFFICIENT
@@ -41,7 +41,8 @@ def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
 def begins(unusual: Sequence[bool], *, in_a_row: int) -> list[int]:
     """Return the positions of the windows with which a notice begins.
 
-    In each unbroken series of unusual windows, this is window number `in_a_row`, counted from 1.
+    In each unbroken series of unusual windows, the notice begins with window number `in_a_row`,
+    counted from 1.
     """
     found, run = [], 0
     for at, one in enumerate(unusual):
@@ -89,7 +90,7 @@ def _subject(signal: Signal, part: str) -> str:
         case "flags":
             return f"The share of rows with {part} is"
         case "duplicates":
-            return f"The share by which the text with hash {part} exceeds its usual share is"
+            return f"The rise in the share of one text (hash {part}) is"
         case _:
             return f"The share of {signal.name} in {part} is"
 
