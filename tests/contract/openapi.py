@@ -35,7 +35,7 @@ def resolved(part: Any) -> Any:
 
 
 def contents(path: str = PREDICT) -> dict[tuple[int, str], dict[str, Any]]:
-    """Return the media type object of each response of a route, by status and content type."""
+    """Return the media type objects of a route, by the status and content type of a response."""
     return {
         (int(status), kind): content
         for status, response in OPERATIONS[path]["responses"].items()

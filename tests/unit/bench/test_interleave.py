@@ -1,4 +1,4 @@
-"""Tests that a bench measures its contenders, the programs that it compares, in turns."""
+"""Tests that a bench takes turns between the programs that it compares (the contenders)."""
 
 from __future__ import annotations
 
