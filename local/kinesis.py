@@ -11,8 +11,8 @@ the stream's records:
     mapping.waiting()        # the number of records that are neither delivered nor given up
     mapping.iterator_age()   # in seconds; on AWS, the metric IteratorAge
 
-The mapping gives up a record that is too old or was tried too often: it passes the record to
-`on_failure` and does not try it again.
+If a record is too old or was tried too often, the mapping gives the record up: it does not try
+the record again, and passes it to `on_failure`.
 
 To connect a `Subscription` (local/cloudwatch.py) with the stream, give `stream.put` as `ship`.
 Without `running`, `mapping.step()` reads one batch of each shard, in the calling thread.

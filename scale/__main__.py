@@ -121,8 +121,9 @@ def _row(
 def _met(ways: Sequence[Way], limits: dict[str, scale_limits.Limit]) -> tuple[Sequence[str], Rows]:
     """Return the head and the rows of the table of limits.
 
-    A row has the lowest rates that reach a limit: one rate for each number of lines in a payload,
-    without and with Kinesis. The limit with the lowest rate comes first.
+    A row is about one limit. For each number of lines in a payload, it has two rates: the lowest
+    rate that reaches the limit without Kinesis, and the lowest rate that reaches it with Kinesis.
+    The limit with the lowest rate comes first.
     """
     by_limit = [{one.limit: one for one in needs.met(way, limits)} for way in ways]
     head = (

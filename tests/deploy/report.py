@@ -58,7 +58,7 @@ class Report:
         print(f"  FAILED       {problem}", flush=True)
 
     def leave_out(self, what: str, why: str) -> None:
-        """Report that something is not checked, but only the first time."""
+        """Report that something is not checked. Later calls about the same thing print nothing."""
         if what in self.left_out:
             return
         self.left_out.add(what)

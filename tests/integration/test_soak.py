@@ -9,7 +9,9 @@ from soak.episodes import Result
 from soak.faults import Episode, Fault
 
 SECONDS = 5  # the time limit of an invocation; the shipper sends only during the first second
-MANY = 1_000  # more requests than are sent, so the fault lasts until all tries have failed
+# FROZEN would end after this number of requests. Fewer requests are sent, so FROZEN lasts until all
+# tries have failed.
+MANY = 1_000
 # KILLED is left out, because tests/integration/test_restart.py tests it, and it takes long.
 EPISODES = (
     Episode(Fault.CALM, 300, 0),

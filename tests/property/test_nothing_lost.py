@@ -244,7 +244,7 @@ class Failures(logging.Filter):
         return False
 
     def explained_by(self, world: World) -> bool:
-        """Return whether the server read none of the requests that got no answer."""
+        """Return whether each request without an answer was lost before the server read it."""
         return world.untold == 0 and self.count == world.closed
 
 
@@ -457,8 +457,8 @@ def complete(case: Case, world: World, way: Way) -> None:
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.behaviour.refused)
             # A document without its fields says in `@rescued` why the index refused them. A bare
-            # document has no `@rescued`, because the server refused this field, in this document
-            # or in another document.
+            # document has no `@rescued`, because the server refused the field `@rescued` in this
+            # document or in another document.
             assert (
                 "@rescued" in source or case.behaviour.strict or case.behaviour.limit < 10_000_000
             )

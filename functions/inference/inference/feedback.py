@@ -83,8 +83,8 @@ def _feedback(one: Any, place: str, labels: Collection[str]) -> Feedback:
         if name in optional and not _is_text(optional[name], most):
             raise Refused(
                 "field-invalid",
-                f"{place}{name} must be text of 1 to {most} characters, without half of a"
-                " surrogate pair.",
+                f"{place}{name} must be text of 1 to {most} characters. A lone surrogate (half of a"
+                " surrogate pair) is not allowed.",
                 place + name,
             )
     return {"prediction_id": found, "label": one["label"], **optional}

@@ -37,8 +37,9 @@ def index_template() -> dict[str, Any]:
 def rendered(scope: Scope, owner: str, copies: int | None = None) -> dict[str, Any]:
     """Return the template of a prefix as OpenSearch's API expects it, with the prefix's owner.
 
-    If the domain requires that the number of copies of an index is a multiple of `copies`, the
-    template allows at most `copies` copies. For a domain without this rule, `copies` is None.
+    Some domains accept an index only if the number of its copies is a multiple of n. For such a
+    domain, `copies` is n, and the template allows at most n copies. For other domains, `copies` is
+    None.
     """
     template = index_template()
     template["index_patterns"] = [scope.pattern]

@@ -102,8 +102,8 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     following = _following(server, base, scope)
     ours = [index for index, followed in following.items() if followed.policy == scope.shared]
     free = [index for index, followed in following.items() if followed.policy is None]
-    # An index follows the policy's version from the time when ISM began to apply the policy to this
-    # index. It follows a newer version only after the policy is set for the index again.
+    # When ISM begins to apply the policy to an index, the index gets the policy's current version.
+    # The index keeps this version until the policy is set for the index again.
     newest = there["_seq_no"] if there else None
     stale = [index for index in ours if following[index].version not in {None, newest}]
     late = ours if state in {State.MISSING, State.DIFFERENT} else stale

@@ -56,7 +56,8 @@ class Run:
     - `streams` counts the streams to judge. `not_judged` names the streams that are not judged,
       because a run judges only the largest streams.
     - `slots` counts the slots that were read.
-    - `words` counts the judged streams by verdict, the result of the baseline comparison.
+    - `words` maps a verdict to the number of streams that got this verdict. A verdict is the result
+      of the comparison with the baseline.
     - `inaccurate` counts the streams with a version whose known accuracy is too low.
     - `failed` counts the streams with a failure: a defect of the monitor prevented the judgement,
       or the baseline cannot be read.
@@ -88,7 +89,7 @@ def run(
 ) -> Run:
     """Read the slots that ended at least a quarter of an hour before `now`, judge them, and report.
 
-    `tell` logs a line. `sight` has the sources of the facts in messages.
+    `tell` logs a line. `sight` has the connection, the links and the settings for messages.
 
     The lines of a finding are logged once. To ensure this, a run writes the state of the stream,
     and then logs the findings. If another run wrote the state first, only the other run logs the
@@ -222,10 +223,10 @@ def _tell(
 def fill(
     connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
 ) -> int:
-    """Summarise the slots that have no summary, or more predictions than their summary counts.
+    """Summarise each slot that has no summary, or that got predictions after its summary.
 
-    Returns the number of slots that were read. If the index has fewer predictions than a summary
-    counts, the summary is kept, because old predictions are deleted earlier than summaries. Raises
+    Returns the number of slots that were read. If a slot has fewer predictions than its summary,
+    the summary is kept, because old predictions are deleted earlier than summaries. Raises
     `ServerProblem`.
     """
     kept = store.counts(stream, start, end)

@@ -125,9 +125,11 @@ def _inflate(data: bytes, limit: int, name: str) -> bytearray:
     """Inflate gzip data, which can consist of several members (complete gzip streams).
 
     Raises `PayloadInvalid` if the data is not gzip, is cut short, or inflates to more than `limit`
-    bytes. At most `limit` + 1 bytes are inflated. After each member, the decompressor copies the
-    rest of its input. It gets only one block at a time, because with all the data as input, the
-    time would grow with the square of the number of members.
+    bytes. At most `limit` + 1 bytes are inflated.
+
+    The decompressor gets one block of the data at a time, because after each member it copies the
+    rest of its input. If its input were all the data, the time would grow with the square of the
+    number of members.
     """
     inflated, position = bytearray(), 0
     while position < len(data):

@@ -496,10 +496,10 @@ def test_a_new_stack_changes_no_part_of_a_stack_from_an_earlier_version(
     assert domain.objects == objects
 
 
-def test_only_one_of_two_stacks_with_the_former_id_keeps_the_former_names(
+def test_if_two_stacks_are_upgraded_only_the_first_one_keeps_its_names(
     domain: Domain, send: Send, update: Callable[..., dict[str, Any]]
 ) -> None:
-    """The field `predictionMonitor` of the index pattern says which stack has the former names."""
+    """The field `predictionMonitor` of the index pattern tells which stack keeps its names."""
     update()
     first = dict(domain.objects)
     assert update(STACK="second")["Status"] == "SUCCESS"

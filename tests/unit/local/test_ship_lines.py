@@ -17,5 +17,5 @@ def test_the_report_is_fast_for_many_lines() -> None:
     assert list(report("a.log", judged, Counter(indexed=20_000))) == [
         "a.log: 20000 lines, 20000 pass the filter pattern; 20000 indexed"
     ]
-    # If each line were searched among all lines, the report would take longer.
+    # If the report searched the list of all lines once for each line, it would take longer.
     assert time.monotonic() - began < 5

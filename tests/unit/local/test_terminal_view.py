@@ -303,7 +303,7 @@ def test_panels_show_names_as_plain_text_and_a_missing_value_as_a_dash() -> None
     assert latency.split()[-1] == "-"
 
 
-def test_a_latency_that_no_record_has_is_shown_as_a_dash() -> None:
+def test_a_dash_is_shown_if_the_last_records_have_no_latency() -> None:
     span = (NOON - charts.SHOWN, NOON)
     before, last = NOON - timedelta(minutes=2), NOON - timedelta(minutes=1)
     assert charts.DRAWN["latency"]([(last, None, None, None)], span) == []

@@ -85,7 +85,7 @@ UNMUTE = silence(Kind.UNMUTE, 150, 150, 150)
         ([MUTE, silence(Kind.EXPECT, 100, 500)], 150, 160, 160, silence(Kind.EXPECT, 100, 500)),
     ],
 )
-def test_a_window_is_silenced_by_the_covering_silence_that_ends_last(
+def test_if_several_silences_cover_a_window_the_one_that_ends_last_is_returned(
     silences: list[Silence], start: int, end: int, now: int, held: Silence | None
 ) -> None:
     assert silencing(silences, start, end, now) == held

@@ -118,7 +118,8 @@ def test_the_message_about_an_outage_says_how_many_predictions_are_usual() -> No
     lines = message["text"].splitlines()
     assert "had 7 predictions, too few for a window, in 32 hours." in lines[0]
     assert "(32 hours)" in lines[2]
-    # only one of the baseline's seven days has summaries, so its predictions are divided by seven
+    # The baseline has seven days, but summaries of only one day. The predictions of that one day
+    # are divided by seven.
     assert f"{5760 * 32 / 7 / 24:,.0f} are usual in a time of this length" in lines[3]
     assert f"{240 / 7:,.0f} an hour are usual at 16:00 UTC" in lines[3]
     assert f"the last one came before 1970-01-12 09:{SLOT // 60} UTC" in lines[3]

@@ -84,9 +84,10 @@ def _moved(stated: float, found: float, *, same: bool) -> float:
 
     If both answers have the same label, this is the difference of the scores.
 
-    If the labels differ, each answer states the probability of its own label, but not that of the
-    label in the other answer. The unknown probability is at most the stated one, and both add up to
-    at most 1. The smallest move that these limits allow is returned.
+    If the labels differ, each answer states only the probability of its own label: the score. The
+    probability of any other label is at most the score, and at most 1 minus the score. These limits
+    give the smallest possible move of each of the two labels. The larger of the two moves is
+    returned.
     """
     if same:
         return abs(found - stated)

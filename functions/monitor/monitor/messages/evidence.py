@@ -52,13 +52,13 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The sources of a message's facts, and the settings of messages.
+    """The connection, the links and the settings for messages.
 
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*.
     - `reports` is the address of the reports without the day.
-    - `by` is a keyword field of the records, such as the customer. A message names the value of
-      this field from which most of the change comes.
+    - `by` is a keyword field of the records, such as the customer. A message names one value of
+      this field: for example, the customer with most of the change.
     - `words` says whether a message may quote words of texts.
 
     `dashboard`, `reports` and `by` may be empty.

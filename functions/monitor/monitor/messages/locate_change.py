@@ -34,7 +34,8 @@ MORE: Final = 0.2
 LEAST: Final = 0.2  # a new value with a smaller share of the change is not named
 EARLIER: Final = 7 * DAY  # a value is new if no prediction had it in this time before the change
 DEPLOYED: Final = 30 * DAY  # older deployments are not looked for
-PASSES: Final = 2 * HOUR  # canary results older than this at the end of the window are ignored
+# If a canary result is older than this when the window ends, the result is ignored.
+PASSES: Final = 2 * HOUR
 # Typical words are looked for in this number of predictions of each shard.
 SAMPLE: Final = 200
 # The words are also counted in this number of earlier predictions of each shard.
@@ -184,7 +185,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         {"term": {"@kind": "canary"}},
         {"term": {"@stack": stream.stack}},
         {"term": {"monitor.model": stream.model}},
-        # A run that a deployment starts asks a version that answers no live requests yet.
+        # Runs before a deployment do not count: they ask a version that is not live yet.
         {"term": {"monitor.canary.trigger": "schedule"}},
         {"terms": {"monitor.canary.result": ["pass", "fail"]}},
         {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
