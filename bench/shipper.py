@@ -69,9 +69,10 @@ QUICK: Final = Scale((20, 100, 500), (2, 2, 2), 2_000_000, 1.0, imports=2, sente
 
 
 def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the processor time for shipping a Lambda event and counting the created documents.
+    """Measure the processor time for shipping the lines of a Lambda event.
 
-    For the large payload, the wall time is measured too.
+    This time includes counting the created documents. For the large payload, the wall time is
+    measured too.
     """
     small, middle, large = scale.sizes
     few, some, least = scale.rounds
@@ -125,7 +126,7 @@ def cost(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
 
 
 def memory(log: Printed, url: str, scale: Scale, start: Start) -> Iterator[Row]:
-    """Measure the memory that a large payload adds to the memory after the imports.
+    """Measure the memory for a large payload: the peak, minus the memory in use before the payload.
 
     The first payload is delivered. The second waits until its deadline for a server that cannot be
     reached.

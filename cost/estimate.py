@@ -14,8 +14,8 @@ from cost.prices import Price
 
 HOURS: Final = 730  # the hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-# The number of bytes in a GB of log or traffic. Perhaps AWS counts 2**30 bytes. With 10**9 the
-# estimated cost is higher, so it is not too low.
+# The number of bytes in a GB of log or traffic. Perhaps AWS counts 2**30 bytes. The real
+# cost is then lower than the estimate.
 GB: Final = 10**9
 GIB: Final = 2**30
 
@@ -116,7 +116,7 @@ FREE_SHARE: Final = 0.25  # DomainDiskAlarm reports if a smaller share is free
 class Size:
     """A number of predictions, and a domain for them.
 
-    `lines_a_payload` is the assumed number of log lines that CloudWatch sends at once.
+    `lines_a_payload` is the assumed number of log lines in a payload of CloudWatch.
     """
 
     name: str

@@ -38,7 +38,8 @@ ACCEPT: Final = (
     "accept them:"
 )
 COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
-# For each of these words, the banner repeats the advice of messages of these kinds (`change`).
+# The keys are words of the banner. The values are kinds of messages (`change`). If the newest
+# message has one of the kinds, the banner repeats the advice of this message.
 ABOUT: Final = {
     "notice": ("begins", "spreads"),
     "silent": ("stale",),
@@ -126,8 +127,8 @@ def answer(view: View) -> Answer:
 def _advice(word: str, worst: Verdict | None, view: View) -> str:
     """Return the advice for a word of the banner.
 
-    If the newest message of the worst verdict's stream is of a kind in `ABOUT`, the advice of the
-    message comes first.
+    `worst` is the worst verdict. If `ABOUT` lists the kind of the newest message about its stream,
+    the advice of this message comes first.
     """
     advice = ADVICE.get(word, "")
     told = next(
@@ -225,7 +226,7 @@ def subject(drift: Drift) -> str:
         case "flags":
             return f"The share of inputs with {drift.part}"
         case "duplicates":
-            return f"The rise in the share of one text (hash {drift.part})"
+            return f"The rise in the share of predictions with the same text (hash {drift.part})"
         case _:
             return f"The share of predictions with {part(drift.signal)} in {drift.part}"
 

@@ -233,7 +233,7 @@ def _measure(
         },
     )
     yield "cost", cost(source, made, np.random.default_rng(79))
-    start("OpenSearch reads a day", 1)
+    start("one day of predictions read by OpenSearch", 1)
     yield (
         "search",
         search(source, np.random.default_rng(81).choice(source.all("ewt"), scale.documents)),

@@ -54,6 +54,7 @@ def replaced(by: Pool) -> Drift:
 
 
 # Drifts in windows that are compared with a baseline (statistics of earlier windows).
+# `one swap in 20 %`: in 20 % of the rows, two neighbouring words are exchanged.
 BURSTS: Final[dict[str, Drift]] = {
     "CoLA 25 %": joined("cola", 0.25),
     "shuffled 20 %": changed("shuffled", 0.2),

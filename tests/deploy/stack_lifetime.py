@@ -111,7 +111,8 @@ def upgraded(stack: Stack, report: Report, *, former: Stack, parameters: dict[st
         "that the installer's resource keeps its id",
         "the installer chooses the id, but fakecloud invents an id instead",
     )
-    # A newer version may have another pattern, which CloudWatch changes without a replacement.
+    # A newer version may have another filter pattern. An update changes the pattern, and does not
+    # replace the subscription.
     report.equal(
         "the subscription of the inference function, without its pattern",
         _without_pattern(_subscription(after)),

@@ -162,7 +162,7 @@ def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> No
     ]
     for said in (
         (
-            f"With one line at once the medium size would cost {alone[1]:,.0f}, "
+            f"If each payload had one line, the medium size would cost {alone[1]:,.0f}, "
             f"the large {alone[2]:,.0f}"
         ),
         f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
@@ -174,7 +174,10 @@ def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> No
             f"{estimate.SHIPPER_MS} ms of the shipper for a payload and "
             f"{estimate.SHIPPER_MS_A_LINE} ms for each line"
         ),
-        f"{small} line at once in the small size, {medium} in the medium, {large} in the large",
+        (
+            f"{small} line into a payload in the small size, {medium} in the medium, "
+            f"{large} in the large"
+        ),
         f"{estimate.REPLAY_MS:,} ms of 2 GB for a replay",
         f"{estimate.MONITOR_MS:,} ms of 1 GB for a run of the monitor",
         f"{estimate.CANARY_MS:,} ms of 0.5 GB for a run of the canary",
@@ -183,8 +186,8 @@ def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> No
             f"{estimate.LINE_BYTES} bytes more for each line"
         ),
         (
-            f"compressed to {estimate.COMPRESSED} of their size, "
-            f"for {estimate.LOG_RETENTION_DAYS} days"
+            f"kept for {estimate.LOG_RETENTION_DAYS} days, "
+            f"compressed to {estimate.COMPRESSED} of their size"
         ),
         f"{estimate.CUSTOM_METRICS} custom metrics",
         f"{estimate.ALARM_METRICS} alarms",

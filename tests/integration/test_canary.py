@@ -1,4 +1,4 @@
-"""Tests of the canary, which asks the deployed model golden sentences with known answers.
+"""Tests of the canary, which sends sentences with known answers to the deployed model.
 
 The built canary and built inference functions run under the real Lambda runtime. The APIs of Lambda
 and CodeDeploy are imitated, according to AWS's documents (tests/unit/monitor/aws_services.py). The

@@ -282,7 +282,7 @@ def test_a_thousand_labels_sent_in_three_ways_count_once_each(
     assert functions.accuracy() == found
 
 
-def test_a_label_waits_for_its_late_prediction_and_an_unfitting_label_joins_nothing(
+def test_a_label_waits_for_its_late_prediction_and_invalid_labels_are_not_joined(
     functions: Functions,
     starting: Callable[..., Runtime],
     tmp_path: Path,

@@ -89,9 +89,8 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_answers_documents_and_panel_agree_on_the_labels_of_golden_sentences(
-    folder: Path, own: Stack
-) -> None:
+def test_golden_sentences_have_the_same_labels_everywhere(folder: Path, own: Stack) -> None:
+    """The answers, the documents and the panel have the same labels."""
     card, profile = (
         json.loads((folder / name).read_text(encoding="utf-8"))
         for name in ("card.json", "profile.json")

@@ -1,7 +1,7 @@
 """Tests access to the stack: callers, the API, the buckets, the domain and its network.
 
-Each `@check` lists the stacks that must pass the test, and flaws. With each flaw, the test must
-fail.
+Each `@check` has two parts. The first part lists the stacks that must pass the test. The second
+part lists flaws. If a stack gets one of the flaws, the test must fail.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def test_the_api_requires_a_signature_and_is_throttled(stack: Stack) -> None:
     ("CanaryFunctionAsk.Properties.ScheduleExpression", "rate(1 day)"),
     ("ReportFunctionMake.Properties.State", "DISABLED"),
 )
-def test_replay_monitor_canary_and_report_run_on_their_schedule(stack: Stack) -> None:
+def test_each_scheduled_function_runs_on_its_schedule(stack: Stack) -> None:
     rules = stack.of_type("AWS::Events::Rule")
     schedules: dict[str, tuple[object, str]] = {
         "ReplayFunctionAgain": ({"Ref": "ReplaySchedule"}, "ReplayFunction")

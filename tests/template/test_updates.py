@@ -111,7 +111,7 @@ def test_lambda_itself_filters_no_line(stack: Stack) -> None:
     ),
 )
 def test_the_canary_checks_a_new_version_before_the_version_gets_requests(stack: Stack) -> None:
-    """The canary is a function that asks the model sentences with known answers.
+    """The canary is a function that sends sentences with known answers to the model.
 
     The alias depends on the canary, because CodeDeploy invokes the canary. So the canary must not
     depend on the alias. Its settings have the alias's name instead of a reference.
@@ -144,8 +144,8 @@ def test_the_canary_checks_a_new_version_before_the_version_gets_requests(stack:
 )
 def test_an_alarm_rolls_a_deployment_back(stack: Stack) -> None:
     (group,) = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
-    # With AllAtOnce, no alarm is set: the deployment ends before an alarm can ring, and an alarm
-    # that rings already would block the deployment.
+    # With AllAtOnce, no alarm is set, for two reasons. The deployment ends before an alarm can
+    # ring. And if an alarm rings already, this alarm would block the deployment.
     if stack.given.get("GradualDeployment", "AllAtOnce") == "AllAtOnce":
         assert group["AlarmConfiguration"] == {}
         return

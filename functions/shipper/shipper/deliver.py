@@ -205,8 +205,8 @@ class _Delivery:
 
         The first document is sent alone, with fewer fields after each refusal. The others are then
         sent in the form that was accepted. If the server refuses even the first document's bare
-        form, the cause is the index or the server, and all documents refused for the same reason
-        fail.
+        form, the cause is the index or the server. Then all documents with the same reason of
+        refusal count as failed.
         """
         (first, why), *rest = self.refused
         self.refused = []
@@ -322,7 +322,7 @@ def deliver(
             else [document for document, _ in again]
         )
         delivery.attempt(chunks(left, CHUNK_BYTES))
-        # If there was no time for this try, the reason is the server's answer to the previous try.
+        # If there was no time to send a document, it keeps the server's answer to its previous try.
         answers = {id(document): verdict for document, verdict in again}
         delivery.busy = [
             (document, answers.get(id(document), verdict) if verdict is NOT_SENT else verdict)

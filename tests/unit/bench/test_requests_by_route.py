@@ -1,4 +1,4 @@
-"""The document on Kinesis shows the requests that the bench counts."""
+"""Tests that docs/kinesis.md shows the requests that the bench counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.requests_by_route import RECORDS, table
 from tools.root import ROOT
 
 
-def test_the_document_shows_the_counted_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_the_counted_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     lines = [json.dumps({"message": "a line", "n": number}) for number in range(RECORDS)]

@@ -1,6 +1,7 @@
 """Tests the handler of the canary with local servers in place of Lambda and CodeDeploy.
 
-The canary asks a function golden sentences (sentences with known answers), or your own questions.
+The canary sends golden sentences (sentences with known answers) or your own questions to a
+function.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tests that one run of the canary finds any misconfiguration, and no fault in a right model.
 
-The canary asks the deployed function *golden sentences*: texts with the answers that the model gave
-when it was made.
+The canary sends *golden sentences* to the deployed function. They are texts with the answers that
+the model gave when it was made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests the length of windows with which a baseline can give notices."""
+"""Tests how long windows are, and when a baseline can give notices."""
 
 from __future__ import annotations
 

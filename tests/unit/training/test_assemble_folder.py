@@ -1,4 +1,4 @@
-"""Tests the command that makes a model folder from a classifier, and compares it with another.
+"""Tests the code that makes a model folder, and the code that compares two model folders.
 
 The tests of the shipped model are also run with another model.
 """

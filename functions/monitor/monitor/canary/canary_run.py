@@ -1,4 +1,4 @@
-"""One run of the canary: asks a function the golden sentences, and judges the answers.
+"""One run of the canary: sends the golden sentences to a function, and judges the answers.
 
 Golden sentences are texts with the answers that the model gave when it was made.
 """
@@ -20,7 +20,7 @@ MOST: Final = 20  # the largest number of faults that a log line lists
 
 
 class Verdict(StrEnum):
-    """The result of a run. It is `UNJUDGED` if a version without golden sentences answered."""
+    """The result of a run: `UNJUDGED` if the version that answered has no golden sentences."""
 
     PASS = "pass"  # noqa: S105  not a password
     FAIL = "fail"
@@ -75,7 +75,7 @@ def failed(*found: str, source: Source = UNKNOWN, figures: Figures | None = None
 
 
 def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
-    """Ask a function the golden sentences, and judge its answers.
+    """Send the golden sentences to a function, and judge its answers.
 
     `function` is the ARN of an alias or of a version. `deployed` is the ARN of the version that the
     stack deployed. This version must contain the `expected` model, which is the model in the

@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     """The verdict on a stream's last window."""
 
     OK = "ok"
-    UNUSUAL = "unusual"  # the last window is unusual, but not all of the last `in_a_row` windows
+    UNUSUAL = "unusual"  # the last window is unusual, but this is not enough for a notice
     NOTICE = "notice"  # enough windows in a row are unusual: a person should look
     INSUFFICIENT = "insufficient"  # too few predictions for a window
     PROVISIONAL = "provisional"  # judged, but the baseline is too small to be relied on
@@ -90,7 +90,7 @@ def _subject(signal: Signal, part: str) -> str:
         case "flags":
             return f"The share of rows with {part} is"
         case "duplicates":
-            return f"The rise in the share of one text (hash {part}) is"
+            return f"The rise in the share of predictions with the same text (hash {part}) is"
         case _:
             return f"The share of {signal.name} in {part} is"
 

@@ -27,7 +27,7 @@ from monitor.summaries.store import Store
 from monitor.summaries.summary import SIGNATURE, Summary, total
 from monitor.summaries.windows import DAY, HOUR, cut
 
-DAYS: Final = 30  # a message states the most extreme value of this many days before the change
+DAYS: Final = 30  # days before the change; a message states the most extreme value in these days
 TIMEOUT: Final = 20  # seconds for one search
 LABELS: Final = 3  # at most this many labels are shown
 VERSIONS: Final = (Change.DIFFERS, Change.AGREES)
@@ -182,10 +182,10 @@ def _older(finding: Finding, accepted: Accepted | None) -> str:
 
 
 def _arrived(store: Store, finding: Finding, accepted: Accepted | None) -> Arrived:
-    """Return the number of predictions in a time without windows, and the usual numbers.
+    """Return how many predictions came in the time of the finding, and how many usually come.
 
-    The baseline gives two usual numbers: for a time of this length, and for one hour at this time
-    of day.
+    In this time, no window was complete. The baseline gives two usual numbers: one for a time of
+    the same length, and one for an hour at the same time of day.
     """
     window = finding.window
     came = [s for s in store.summaries(window.stream, window.start, window.end) if s.rows]

@@ -23,7 +23,7 @@ from monitor.summaries.windows import HOUR, moment
 LINES: Final = 15
 LONGEST: Final = 300  # characters of a line that is not a link
 SUBJECT: Final = 100  # the largest number of ASCII characters that SNS accepts in a subject
-NAME: Final = 60  # a name from the records is cut to so many characters
+NAME: Final = 60  # the largest number of characters of a name; a longer name is cut
 MOST: Final = 0.5  # a source with at least this share of the change explains the change
 NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
 EARLIER: Final = HOUR  # a deployment may be the cause if it was at most this long before the change
@@ -102,9 +102,9 @@ NOTHING_TO_DO: Final = {
     Change.AGREES: "The last {facts.in_a_row} comparisons of the two versions are as usual.",
     Change.RESUMES: "Windows are judged again, and there is no notice.",
     Change.WEEKDAY: (
-        "The accepted baseline has no {facts.weekday}, so this is no notice. To have each "
-        "{facts.weekday} judged, accept a baseline of days that include one (command accept, "
-        "docs/monitoring.md)."
+        "The accepted baseline has no {facts.weekday}, so this message is not a notice. If every "
+        "{facts.weekday} should be judged, accept a baseline that includes a {facts.weekday} "
+        '(with the command "baseline accept", docs/monitoring.md).'
     ),
     Change.DIGEST: (
         "Traffic is too low for notices, so only a person can see a change in the numbers below."
@@ -188,9 +188,10 @@ class Source:
 class Deployment:
     """The newest version that answers.
 
-    `of` is the kind of version, a key of `VERSIONS`, and `value` its name. `first` is the time of
-    its first prediction, in seconds since 1970. `before` is the version that was the newest until
-    then, or empty.
+    - `of` is the kind of version: a key of `VERSIONS`.
+    - `value` is the name of the version.
+    - `first` is the time of the version's first prediction, in seconds since 1970.
+    - `before` is the version that was the newest until then. It is empty if there was none.
     """
 
     of: str
@@ -370,7 +371,7 @@ def _in_a_notice(facts: Facts) -> tuple[Action, str]:
     if deployed:
         said = f"The change began with {version}, and the texts did not change."
         return Action.ROLL_BACK, said
-    said = "No version changed, so a rollback would not help. The texts are of another kind."
+    said = "No version changed, so a rollback would not help. The texts are not of the usual kind."
     return Action.WAIT, f"{said}{_busy(facts)}"
 
 
@@ -421,13 +422,15 @@ def _busy(facts: Facts) -> str:
         return ""
     times = facts.hourly[0] / facts.hourly[1]
     often = f" There are {times:.2g} times as many predictions as usual."
-    return f"{often} If you launched something, announce it: command expect, docs/monitoring.md."
+    announce = 'announce it with the command "expect" (docs/monitoring.md)'
+    return f"{often} If you launched something, {announce}."
 
 
 def _explains(source: Source) -> bool:
     """Return whether a source explains the change.
 
-    The source must have most of the change, and be neither a version nor nearly all traffic.
+    Most of the change must come from the source, and the source must be neither a version nor
+    nearly all traffic.
     """
     most = source.of_change is not None and source.of_change >= MOST
     version = source.attribute in {*VERSIONS, *VERSIONS.values()}
@@ -564,7 +567,7 @@ def _hurts(facts: Facts) -> Iterator[str]:
         if facts.estimate:
             limits = facts.estimate.interval.text
             yield f"estimated accuracy {now:.2f}, between {limits.replace(' to ', ' and ')}{usual}"
-            yield "exchanged labels would not change this estimate"
+            yield "the estimate cannot show whether the model exchanges its labels"
         else:
             yield f"mean score {now:.2f}{usual}"
         if facts.unlike:

@@ -1,10 +1,10 @@
 """Describes the changed parts of a signal, with one number for each part.
 
 A signal is something that the monitor compares, such as the labels. A part of this signal is one
-label. Two other values of the number are given: the usual value, and the most extreme value in the
-days before the change. A `Measure` computes the number from summaries. It also has the search that
-computes the same number from predictions, so that `locate_change.py` can split the number by
-version or script.
+label. The number of this part is the share of the label. Each number has three values: the value in
+the window, the usual value, and the most extreme value in the days before the change. A `Measure`
+computes the number from summaries. It also has the search that computes the same number from
+predictions, so that `locate_change.py` can split the number by version or script.
 """
 
 from __future__ import annotations
@@ -31,18 +31,21 @@ Query = Mapping[str, Any]
 
 MOST: Final = 3  # a message has at most this many numbers
 NOTICEABLE: Final = 0.05  # the smallest change worth showing, as a share of the usual value
-NAMES: Final = 3  # the largest number of unusual values in the name of a number
+NAMES: Final = 3  # a measure's name lists at most this many unusual values
 # For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
     "input.words": ("words of a text", "texts are longer", "texts are shorter"),
-    "input.tokens_per_word": ("word pieces per word", "words are rarer", "words are more common"),
+    "input.tokens_per_word": (
+        "word pieces per word", "texts use rarer words", "texts use more common words"
+    ),
     "input.non_letter_share": (
         "share of characters that are no letters", "more digits and symbols",
         "fewer digits and symbols",
     ),
     "input.surprisal": ("surprisal", "wording is less usual", "wording is more usual"),
     "input.novelty": (
-        "novelty", "texts are less like the model's own", "texts are more like the model's own"
+        "novelty", "texts are less like the model's reference texts",
+        "texts are more like the model's reference texts",
     ),
     "prediction.score": ("score", "the model is more sure", "the model is less sure"),
     UNKNOWN: (
@@ -66,9 +69,9 @@ class Measure:
     - `of` returns the number of each window, shape (windows,), or NaN if the records lack it.
     - `mean` is a field if the number is the mean of this field.
     - `share` is a query if the number is the share of the rows that match the query.
-    - `values` is given if the number is the share of the rows with an unusual value. `values`
-      returns the unusual values of a window, and the number of rows with each of them. `noun` is
-      the word before such values in the name, such as `texts with the flag`.
+    - `values` is given if the measure counts rows with unusual values, such as unknown flags. It
+      returns the unusual values in a window, each with its count of rows. In the measure's name,
+      the text `noun`, such as `texts with the flag`, stands before these values.
     """
 
     field: str
@@ -82,7 +85,7 @@ class Measure:
     noun: str = ""
 
     def named(self, window: Summary) -> str:
-        """Return the name of the number, with the unusual values that were counted in a window."""
+        """Return the measure's name. It lists the unusual values in the window, if there are any."""
         found = self.values(window) if self.values else {}
         most = sorted(found, key=lambda value: (-found[value], value))[:NAMES]
         return f"share of {self.noun} {', '.join(most)}" if most else self.name
@@ -120,7 +123,7 @@ def moved(
 
 
 def beside(drifts: Sequence[Drift], older: str) -> list[Moved]:
-    """Return the unusual differences between two versions with predictions of the same time.
+    """Return the unusual differences between two versions that are in use at the same time.
 
     `older` is the name of the older version, whose values count as the usual ones.
     """
@@ -222,7 +225,7 @@ def _centre(field: str, caps: Mapping[str, float]) -> Measure:
         return means_chart.components(windows, (field,), caps)[:, 0]
 
     if field in SIGNATURE:
-        name, rose = f"signature component {field[-1]}", "texts are of another kind"
+        name, rose = f"signature component {field[-1]}", "texts are not of the usual kind"
         return Measure(field, name, rose, rose, of, mean=field)
     if field in WORDS:
         name, rose, fell = WORDS[field]

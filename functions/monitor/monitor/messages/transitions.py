@@ -27,7 +27,7 @@ class Change(StrEnum):
     """The kinds of transitions."""
 
     BEGINS = "begins"  # a notice begins
-    SPREADS = "spreads"  # during a notice, a signal that no message named becomes unusual too
+    SPREADS = "spreads"  # during a notice, another signal becomes unusual too
     RECOVERS = "recovers"  # a notice ends, because enough windows in a row are usual
     REPLACED = "replaced"  # a notice ends, because another baseline is in use
     STALE = "stale"  # a day without a full window
@@ -68,10 +68,10 @@ class Transition:
 class Compared:
     """The last comparisons of a version with another version.
 
-    `unusual` counts the unusual comparisons after the last usual comparison, and `usual` the usual
-    comparisons after the last unusual one. `since` is the beginning of the first unusual
-    comparison, and `until` the end of the last comparison, in seconds since 1970. `told` is the
-    signal in the message that people got about the difference, or empty.
+    `unusual` is the number of unusual comparisons after the last usual comparison. `usual` is the
+    number of usual comparisons after the last unusual comparison. `since` is the beginning of the
+    first unusual comparison. `until` is the end of the last comparison. Both are in seconds since
+    1970. `told` is the signal in the message that people got about the difference, or empty.
     """
 
     unusual: int = 0
@@ -92,21 +92,21 @@ class Episode:
 
     The last windows:
     - `begun` is the start of the first unusual window after the last usual window.
-    - `run` maps each signal that was unusual since `begun` to its number of unusual windows in a
-      row.
+    - `run` has a number for each signal that was unusual in a window since `begun`. The number says
+      in how many of the last windows in a row the signal was unusual.
     - `quiet` counts the usual windows after the last unusual window.
 
     The last windows on weekdays that the baseline lacks:
     - `odd` counts the unusual windows in a row, and `odd_since` is the start of the first one.
-    - `weekday` is the number of the baseline about which people got the message that it lacks a
+    - `weekday` is the number of a baseline. People got the message that this baseline lacks a
       weekday.
 
     Other messages and results:
     - `stale` says that people got a message about a day without a full window, and no full window
       has come since.
     - `digest` is the week of the last weekly digest, counted from 1970.
-    - `versions` maps each version that was compared in the last day to the results of its
-      comparisons.
+    - `versions` has an entry for each version that was compared in the last day: the results of
+      its comparisons.
 
     Times are in seconds since 1970.
     """

@@ -1,7 +1,7 @@
-"""Fixed fine bins of the numeric fields.
+"""The bins of the numeric fields: narrow intervals in which values are counted.
 
-The bins are the same for every stream, so that the counts of any two slots (quarters of an hour)
-can be added.
+The bins are the same for every stream, and never change. So the counts of any two slots (quarters
+of an hour) can be added.
 """
 
 from __future__ import annotations
