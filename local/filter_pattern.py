@@ -58,8 +58,9 @@ class Pattern:
     """A filter pattern that CloudWatch accepts.
 
     `why_not` returns the reason why a line does not pass, or None if it passes. If the pattern is
-    space-delimited, `extract` returns the fields of a line that passes, by name. A field without a
-    name has its position as key. For any other kind of pattern, `extract` returns None.
+    space-delimited, `extract` returns a dictionary with the fields of a line that passes. The key
+    is the field's name, or its position if the field has no name. For any other kind of pattern,
+    `extract` returns None.
     """
 
     text: str
@@ -155,8 +156,8 @@ class _Reader:
 def _term_pattern(reader: _Reader) -> Callable[[str], Why]:
     """Read a pattern of words.
 
-    A line must have every plain word, and no word after `-`. If all words of the pattern are after
-    `?`, a line must have at least one of them.
+    A line must have every plain word. A line must not have a word that the pattern marks with `-`.
+    If the pattern marks all its words with `?`, a line must have at least one of them.
     """
     expression = reader.regex()
     if expression and reader.rest():
@@ -198,7 +199,7 @@ def _term(reader: _Reader) -> str:
     word = reader.match(QUOTED) or reader.match(TERM)
     if not word or reader.text[reader.place : reader.place + 1].strip():
         raise reader.refuse(
-            f"it cannot be read from {begin!r} on: a word with characters other than letters, "
+            f"the text {begin!r} cannot be read: a word with characters other than letters, "
             "digits and underscores needs double quotes around it"
         )
     return _unescaped(word[1]) if word.re is QUOTED else word[0]
@@ -249,7 +250,7 @@ def _combined(reader: _Reader, one: Callable[[], Check]) -> Check:
 
 def _first_or_none(checks: list[Check], value: Any) -> Why:
     reasons = [check(value) for check in checks]
-    return None if None in reasons else " and ".join(filter(None, reasons))
+    return None if None in reasons else "; ".join(filter(None, reasons))
 
 
 def _comparison(reader: _Reader, name: str, *, numbers_in_text: bool) -> Callable[[Any], Why]:
@@ -315,7 +316,7 @@ def _check(name: str, condition: str, holds: Callable[[Any], bool]) -> Check:
         return (
             f"{name} is not there"
             if value is ABSENT
-            else f"{name} is {_shown(value)}, not {condition}"
+            else f"{name} {condition} does not fit, because {name} is {_shown(value)}"
         )
 
     return why_not
@@ -349,7 +350,7 @@ def _json_pattern(reader: _Reader) -> Check:
 
 def _ended(reader: _Reader, check: Check) -> Check:
     if reader.rest():
-        raise reader.refuse(f"it continues after its end with {reader.rest()!r}")
+        raise reader.refuse(f"there is text after its closing bracket: {reader.rest()!r}")
     if reader.regexes > REGEXES:
         raise reader.refuse(
             f"it has {reader.regexes} regular expressions, and at most {REGEXES} are allowed"
@@ -533,7 +534,8 @@ def _placed(names: list[str], words: list[str]) -> list[str] | None:
 def _extracted(names: list[str], words: list[str]) -> dict[str, str] | None:
     """Return every field by its name.
 
-    The key of a field without a name, or in the place of the ellipsis, is its position (1, 2, ...).
+    If a field has no name, its key is its position (1, 2, ...). The fields that the ellipsis stands
+    for have no names.
     """
     if _placed(names, words) is None:
         return None

@@ -69,5 +69,6 @@ def _candidates(labels: list[str], found: dict[str, Prediction]) -> Iterator[tup
     for place in range(COUNT):
         for label in labels:
             of_label = sure[label]
-            if place < len(of_label):  # equal steps, beginning with the text of the highest score
+            # `of_label` begins with the highest score. Every n-th text of it is chosen.
+            if place < len(of_label):
                 yield label, of_label[place * max(1, len(of_label) // COUNT) % len(of_label)]

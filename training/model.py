@@ -185,7 +185,7 @@ def make(
         say("exporting to ONNX")
         exported.to_onnx(model, plain)
         card = assemble(plain, own, checkpoint=found, sample=rows, wish=wish, out=out, say=say)
-    say(f"{out / 'profile.json'}, and so the package, contains the text of the golden sentences")
+    say(f"{out / 'profile.json'}, a part of the package, contains the text of the golden sentences")
     say(f"{out}: {card['name']} {card['version']}")
     if "accuracy" in card["figures"]:
         say(quality(card["figures"]))

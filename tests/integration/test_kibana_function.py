@@ -325,9 +325,10 @@ def test_an_event_of_another_sender_has_no_effect_and_gets_no_answer(
 def failing(
     usual: dict[str, Any], arns: dict[str, str]
 ) -> Iterator[dict[str, tuple[dict[str, str], str]]]:
-    """Yield wrong settings by name: environment variables, and a part of the reason in the answer.
+    """Yield cases of wrong settings. The key is the name of a case.
 
-    `|` separates two possible reasons.
+    The value has two parts: the wrong environment variables, and a part of the reason that the
+    answer gives. `|` separates two possible reasons.
     """
     nowhere = f"http://127.0.0.1:{free_port()}"
     with silent() as wordless:

@@ -102,7 +102,9 @@ def emitted(  # noqa: PLR0917  fixtures
     too_deep = json.dumps({".".join(["deeper"] * 50): 1})
     prediction = json.dumps(json.loads((EVENTS / "record.prediction.json").read_text()))
     now = time.time_ns() // 1_000_000
-    fresh = [log_event(text, now) for text in ("of no other test", too_deep, prediction)]
+    fresh = [
+        log_event(text, now) for text in ("a line that no other test sends", too_deep, prediction)
+    ]
     event = subscription_event(fresh, "test", filters=(RECORD_FILTER,))
     shipper = built / "ShipperFunction"
     run("ShipperFunction", event, shipper)

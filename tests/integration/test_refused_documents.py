@@ -65,8 +65,8 @@ TWICE = {
     "name": "twice in one object",
 }
 
-# By name: a line, and the error of its rescued document. The error is None if the index accepts the
-# whole document.
+# The key is the name of a case. The value has two parts: a line, and the error of its rescued
+# document. The error is None if the index accepts the whole document.
 LINES: dict[str, tuple[str, Error | None]] = {
     "text instead of an object": (
         '{"prediction": "none"}',

@@ -271,8 +271,8 @@ STORIES = (
         (
             "150 of 240 labelled predictions right, 0.62 (0.56 to 0.68)",
             "0.75 to 0.80 is expected",
-            "are a random sample (source audit)",
-            "Wrong answers: 90 times ham in place of spam.",
+            "are a random sample (source: audit)",
+            "Wrong answers: 90 times ham, but spam was right.",
         ),
         model=SHIPPED.card["version"],
         right=(150, 240),

@@ -31,8 +31,9 @@ FIRST_DAY = 1_038_009_600_000  # 2002-11-23; no other test has documents of thes
 SIZES = (1, 5, 20, 1, 1, 100, 3)
 POISON = "bm8gZ3ppcA=="  # base64 of "no gzip"
 
-# By name: an index setting, its value during the trouble, and its value afterwards. An index has
-# the health "red" if OpenSearch has allocated no primary shard.
+# The key is the name of a trouble. The value has three parts: an index setting, its value during
+# the trouble, and its value afterwards. An index has the health "red" if OpenSearch has allocated
+# no primary shard.
 TROUBLES = {
     "write block": ("index.blocks.write", "true", None),
     "full disk": ("index.blocks.read_only_allow_delete", "true", None),

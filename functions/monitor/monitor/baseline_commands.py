@@ -50,8 +50,8 @@ class Refused(Exception):
 class Reach:
     """The store and the settings of all commands.
 
-    `index` is the pattern of prediction indices. `false_alarm_days` is the number of days in which
-    at most one false notice is wanted.
+    `index` is the pattern of prediction indices. `false_alarm_days` is a number of days: at most
+    one false notice is allowed in this time.
     """
 
     connection: Connection
@@ -103,7 +103,7 @@ class Context:
         return several[0]
 
     def choice(self, windows: int, streams: int = 1) -> Choice:
-        """Return the limits (false_alarm_table.py) for a baseline of `windows` windows."""
+        """Return the limits (false_alarm_table.py) for a baseline with this number of windows."""
         return false_alarm_table.choose(windows, days=self.reach.false_alarm_days, streams=streams)
 
     @property
@@ -190,7 +190,7 @@ def use_command(context: Context) -> int:
     if not context.store.documents(Kind.BASELINE, stream, number):
         raise Refused(
             f"there is no baseline {number} of {name(stream)}:"
-            " the command baseline list shows the numbers"
+            ' the command "baseline list" shows the numbers'
         )
     decide(context.store, stream, number, "use", time.time(), decider=context.decider)
     print(f"{plain(name(stream))}: baseline {number} is in use")

@@ -24,7 +24,7 @@ class Settings:
 
     - `predictions` is the pattern of the prediction indices, and `own_index` is the monitor's
       index.
-    - `false_alarm_days` is the number of days in which at most one false notice is wanted.
+    - `false_alarm_days` is a number of days. At most one false notice is allowed in this time.
     - `by` is a field of the predictions, such as the customer, or empty. A message names the value
       of this field that explains a change.
     - `words` says whether messages quote words that are typical of the texts.
@@ -75,9 +75,9 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def own_index(stack: str) -> str:
     """Return the name of the index for a stack's summaries, baselines and decisions.
 
-    No prefix of prediction indices fits this name: each prefix ends with a dash and has no dot, but
-    this name has no dash before its first dot. So the index template and the retention policy of
-    predictions do not apply to this index.
+    The index template and the retention policy of predictions do not apply to this index. They
+    apply to names that begin with the prefix of the prediction indices. Such a prefix ends with a
+    dash and has no dot (monitor.index_prefix), but this name begins with `monitor.`.
     """
     return f"monitor.{stack.lower()}"
 
@@ -98,7 +98,7 @@ def days_of(text: str, name: str) -> float:
     Raises `ValueError` that names the setting `name`.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text)):
-        raise ValueError(f"{name} must be a whole number of days from 1, not {text!r}")
+        raise ValueError(f"{name} must be a whole number of days, 1 or more, not {text!r}")
     return float(text)
 
 

@@ -44,7 +44,8 @@ METADATA: Final = (
 )  # fmt: skip
 RESERVED: Final = frozenset((*ENVELOPE, *METADATA))
 DAY: Final = 86_400_000  # milliseconds
-# Finds a name with a dot whose part before the dot may be reserved. The name may have escapes.
+# Finds a name that has a dot, and begins with @, _ or an escape. The part of this name before the
+# dot may be reserved. The dot may be an escape too.
 MAYBE_RESERVED: Final = re.compile(r'"(?:[@_]|\\u00)[^"]*(?:\.|\\u002[eE])[^"]*"\s*:')
 # Finds the characters `"_`. Underscores are rarer than quotation marks, so the expression looks for
 # the underscore first. This is many times faster than a plain search.
@@ -184,9 +185,9 @@ def documents(
     time from the event to `now`. `@position` is the line's place in the payload. `place` is the
     payload's place in a batch.
 
-    Records (predictions, feedback and a few others) have their own index. `common_days` holds days,
-    counted from 1970-01-01. On these days, all other lines of the payload go to the index of the
-    records too (shipper.common_index).
+    Records (predictions, feedback and a few others) go to one index, and all other lines to another
+    index. There is an exception: on the days in `common_days`, every line goes to the index of the
+    records (shipper.common_index). These days are counted from 1970-01-01.
     """
     sources = _sources(payload, rules.stack)
     trusted = is_trusted(payload, rules.record_groups)
@@ -288,7 +289,7 @@ def written(fields: Fields) -> bytes:
     kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
-    # The fields are nested more deeply than msgspec can write, and than any index accepts.
+    # msgspec cannot write fields that are nested so deeply. No index would accept them.
     except RecursionError:
         return NO_FIELDS
 

@@ -45,7 +45,8 @@ class Attempt:
     - `received` counts the lines of each record that was read.
     - `oldest` is the time of the oldest line, in milliseconds since 1970.
     - `groups` holds the log groups.
-    - `unreadable` maps the place of a record that can never be read to the reason.
+    - `unreadable` has the records that can never be read. The key is the place of the record, and
+      the value is the reason.
     - `first_failed` is the place of the first record that is not delivered, or None if all records
       are delivered.
 

@@ -54,16 +54,16 @@ def test_a_pattern_that_is_too_long_for_cloudwatch_is_refused() -> None:
             "it is no JSON object, but the pattern is for the fields of a JSON object",
         ),
         ('{ $.a = "x" }', "{}", "$.a is not there"),
-        ('{ $.a = "x" }', '{"a": "y"}', '$.a is "y", not = "x"'),
+        ('{ $.a = "x" }', '{"a": "y"}', '$.a = "x" does not fit, because $.a is "y"'),
         (
             '{ $.a = "x" || $.b > 5 }',
             '{"a": "y", "b": 5}',
-            '$.a is "y", not = "x" and $.b is 5, not > 5',
+            '$.a = "x" does not fit, because $.a is "y"; $.b > 5 does not fit, because $.b is 5',
         ),
         ('{ $.a = "x" }', '{"a": {}}', "$.a is an object, not a value"),
-        ("{ $.a IS TRUE }", '{"a": 1}', "$.a is 1, not IS TRUE"),
+        ("{ $.a IS TRUE }", '{"a": 1}', "$.a IS TRUE does not fit, because $.a is 1"),
         ("[a, b]", "x", "it has 1 fields, and the pattern needs 2"),
-        ("[a, ..., b = 5]", "x 6", 'b is "6", not = 5'),
+        ("[a, ..., b = 5]", "x 6", 'b = 5 does not fit, because b is "6"'),
     ],
 )
 def test_a_pattern_says_why_a_line_does_not_pass(pattern: str, line: str, why: str) -> None:

@@ -96,13 +96,13 @@ def test_events_of_filter_log_events_keep_their_ids() -> None:
         ]
 
 
-def test_a_line_without_a_time_gets_the_time_of_the_line_before_or_of_the_file() -> None:
+def test_a_line_without_a_time_gets_the_time_of_the_previous_line_or_of_the_file() -> None:
     found = read("first\n2025-11-03 12:00:00 second\n\n  third\n")
     assert [line.timestamp for line in found] == [int(CHANGED.timestamp() * 1000), NOON, NOON]
     assert [line.own_time for line in found] == [False, True, True]
 
 
-def test_an_id_depends_on_the_file_the_place_in_it_and_the_content() -> None:
+def test_an_id_depends_on_file_and_place_and_content() -> None:
     ids = [line.id for line in read("x\nx\n")]
     assert len(set(ids)) == 2
     assert all(len(each) == 56 and each.isdecimal() for each in ids)

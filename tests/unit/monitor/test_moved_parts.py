@@ -103,7 +103,7 @@ def test_a_part_is_described_by_a_sentence_and_its_values(
         ("label", "ham", False),
     ],
 )
-def test_a_change_in_a_number_that_no_model_computes_is_a_change_of_the_texts(
+def test_only_numbers_that_do_not_depend_on_the_model_show_that_the_texts_changed(
     signal: str, part: str, texts: bool
 ) -> None:
     base = reference().baseline
@@ -139,7 +139,7 @@ def test_every_signal_of_a_notice_has_a_description() -> None:
     assert "input.words" in fields
 
 
-def test_texts_move_towards_the_golden_sentences_in_the_direction_of_the_movement() -> None:
+def test_the_two_golden_sentences_towards_which_the_texts_moved_are_found() -> None:
     # The eight numbers of a text's signature describe its content. `golden` maps known sentences to
     # their signatures.
     golden = {
@@ -155,7 +155,7 @@ def test_texts_move_towards_the_golden_sentences_in_the_direction_of_the_movemen
     assert towards(golden, base, window(**none)) == ()
 
 
-def test_records_without_a_label_do_not_count_as_any_other_label() -> None:
+def test_a_record_without_a_label_is_not_in_the_part_for_other_labels() -> None:
     (one,) = measures(drift("label", "any other label"), reference().baseline)
     assert one.share
     assert one.share["bool"]["filter"] == {"exists": {"field": "prediction.label.keyword"}}

@@ -559,7 +559,7 @@ def test_any_event_is_read_or_refused(anything: Any) -> None:
         assert json.loads(bytes(as_json)) == text
 
 
-def test_one_bad_byte_in_a_large_payload_takes_little_memory() -> None:
+def test_reading_a_large_payload_with_a_bad_byte_takes_little_memory() -> None:
     """A separate process decodes the payload, so that its memory can be measured."""
     program = r"""
 import resource

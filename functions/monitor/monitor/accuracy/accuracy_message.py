@@ -1,4 +1,4 @@
-"""Composes the message that known accuracy became too low, or that it is high enough again.
+"""Composes the message about known accuracy: it became too low, or it is high enough again.
 
 Known accuracy is the share of right answers among the predictions whose right label is known. The
 first line of the message says what happened, and the second line says what to do. The other lines
@@ -192,9 +192,9 @@ def _labels(facts: AccuracyFacts) -> str:
     labelled = facts.labelled
     coverage = labelled.coverage
     of_all = "" if coverage is None else f"{100 * coverage:.2g} % of the predictions have a label; "
-    these = f"the labels from {moment(facts.start)[:10]} on are"
+    these = f"the labels of predictions since {moment(facts.start)[:10]} are"
     if labelled.random:
-        return f"{of_all}{these} a random sample (source audit)."
+        return f"{of_all}{these} a random sample (source: audit)."
     score = labelled.known.score
     said = f"{of_all}{these} not a random sample. The accuracy of all predictions may be different."
     if score is None:
@@ -219,7 +219,7 @@ def _errors(labelled: Labelled) -> str:
     ]
     largest = sorted(wrong, key=lambda one: -one[0])[:ERRORS]
     return "; ".join(
-        f"{count:,} times {_name(predicted)} in place of {_name(right)}"
+        f"{count:,} times {_name(predicted)}, but {_name(right)} was right"
         for count, right, predicted in largest
     )
 

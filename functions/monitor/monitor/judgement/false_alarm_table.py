@@ -39,7 +39,7 @@ class Row:
 class Choice:
     """The row that is used when `streams` streams are judged.
 
-    `asked` is the number of days in which at most one false notice is wanted.
+    `asked` is a number of days: the user allows at most one false notice in this time.
     """
 
     row: Row

@@ -37,15 +37,15 @@ UNPLANNED: Final = 200  # predictions in a window if there is no baseline with a
 # A state keeps the results of the last windows, up to this number. This is enough, because a notice
 # begins after fewer unusual windows in a row (false_alarm_table.json).
 REMEMBERED: Final = 10
-DIFFERENCES: Final = 3  # a comparison of two versions reports at most so many differences
+DIFFERENCES: Final = 3  # the largest number of differences in the report on two versions
 GROWS: Final = 120 * DAY  # the longest span to which a provisional baseline grows
 NO_BASELINE: Final = (
     "No baseline is accepted for this stream: see python -m monitor baseline accept --help."
 )
 
 NEW_BASELINE: Final = (
-    "If this change will stay (for example, a new source), accept days after the change as the"
-    " baseline."
+    "If this change will stay (for example, a new source), accept a new baseline of days after the"
+    " change."
 )
 
 
@@ -174,7 +174,9 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on a window, or on a time without windows, by comparison with one reference.
+    """The verdict on a window, or on a time in which no window was complete.
+
+    The verdict is a comparison with one reference.
 
     If two versions were compared over the same time, `window` has the predictions of the newer
     version, and `older` has the predictions of the older version.

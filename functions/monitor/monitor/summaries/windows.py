@@ -112,7 +112,7 @@ def cut(slots: Iterable[Summary], *, rows: int, at_least: int = HOUR, at_most: i
 def stack(summaries: Sequence[Summary]) -> Windows:
     """Turn summaries, one for each window, into arrays.
 
-    Moments that are not finite count as missing.
+    If a moment is infinite or not a number, it counts as missing.
     """
     bins = {}
     for name, scale in SCALES.items():
