@@ -61,7 +61,7 @@ def contender(name: str, url: str, tree: Path = ROOT) -> Iterator[Contender]:
 
     - `handler`: the shipper's handler from the source tree `tree`.
     - `signed handler`: the same handler, which also signs its requests.
-    - `floor`: a function that does only the work that sending needs (bench.rivals).
+    - `floor`: a function that forwards the payload with the least possible work (bench.rivals).
     """
     paths = os.pathsep.join(map(str, (tree / SHIPPER, ROOT)))
     command = (sys.executable, "-P", "-m", "bench.measure_contender", name, url)

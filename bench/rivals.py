@@ -106,7 +106,7 @@ def plain_connection(url: str) -> RequestsHttpConnection:
 def floor(
     event: Event, ready: Sequence[bytes], connection: RequestsHttpConnection, codec: Codec
 ) -> int:
-    """Do the least work that sending needs, and return the number of documents in the answers.
+    """Forward an event with the least possible work. Return the number of documents in the answers.
 
     The event is decoded from base64 and unzipped. Then each body in `ready` is compressed with gzip
     and sent in one POST, as the shipper sends it, and the answer is parsed as JSON.

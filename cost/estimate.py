@@ -14,8 +14,8 @@ from cost.prices import Price
 
 HOURS: Final = 730  # the hours of a month, as AWS counts them
 DAYS: Final = HOURS / 24
-# The number of bytes in a GB of log or traffic. Perhaps AWS counts 2**30 bytes. The real
-# cost is then lower than the estimate.
+# The number of bytes in a GB of log or traffic. Perhaps AWS counts 2**30 bytes. The real cost
+# is then lower than the estimate.
 GB: Final = 10**9
 GIB: Final = 2**30
 
@@ -364,7 +364,7 @@ def rest(prices: dict[str, Price]) -> Line:
     looks = 2 * REPLAYS_AN_HOUR * HOURS
     return Line(
         "S3 and SNS",
-        f"{looks:,} lists, {EMAILS} mails",
+        f"{looks:,} LIST requests, {EMAILS} mails",
         prices["s3_list"].cost(looks) + prices["email"].cost(EMAILS),
     )
 

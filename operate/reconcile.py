@@ -178,7 +178,8 @@ def compare_ids(
             raise IdsDiffer(
                 f"the index has {here}, but CloudWatch now has the id {there} for the line: "
                 "a backfill would add such lines a second time; "
-                "choose --from and --to so that reconcile counts no documents between them"
+                'choose a time range (--from and --to) in which the command "reconcile" counts '
+                "no documents"
             )
     return agreeing
 

@@ -57,9 +57,9 @@ class Table:
         return np.arange(self.first[name], self.first[name] + self.size[name])
 
     def changed(self, rows: Index, of: str, how: str) -> Index:
-        """Return the rows of the same sentences after a change.
+        """Return the rows of the same sentences in their changed form.
 
-        `rows` are rows of the set `of`, and `how` is the name of the change.
+        `of` is the name of the set that has these rows, and `how` is the name of the change.
         """
         return rows - self.first[of] + self.first[f"{of} {how}"]
 
@@ -300,7 +300,8 @@ def altered(
 ) -> Index:
     """Choose this share of each window's rows at random, and make the change `how` in them.
 
-    `rows` has the shape (windows, size). Chosen rows that are not in the set `of` do not change.
+    `rows` has the shape (windows, size). `of` is the name of a set: only chosen rows
+    of this set change.
     """
     hit = parts(rows, share, chance)
     inside = (rows >= source.first[of]) & (rows < source.first[of] + source.size[of])

@@ -486,7 +486,7 @@ def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Check that shipper and replay can only write documents to this domain and count them."""
+    """Check that shipper and replay may send the domain only `_bulk` and `_count` requests."""
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")

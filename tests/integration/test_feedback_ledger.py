@@ -1,8 +1,8 @@
 """Tests how the monitor gathers feedback, which gives predictions their right labels.
 
-The monitor reads the feedback of one slot (15 minutes) after the other, in pages. A run ends at a
-limit of lines or of time. Later runs read the rest, and late feedback. A label joins a prediction
-if the monitor finds the prediction to which the label belongs.
+The monitor reads the feedback slot by slot, and each slot in pages. A slot is 15 minutes. A run
+ends at a limit of lines or of time. Later runs read the rest, and late feedback. A label joins a
+prediction if the monitor finds the prediction to which the label belongs.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def test_an_unknown_id_is_reported_once_after_a_week_and_no_label_counts_twice(
     now = THEN + HOUR
     assert server.gather(now) == (1, 1, 1, 0)
     assert server.gather(now) == (0, 0, 1, 0)
-    server.feedback("known", label="bad")  # delivered late; an older label replaces no newer one
+    # This label is delivered later, but it is older than the label `good`, and does not replace it.
+    server.feedback("known", label="bad")
     assert server.gather(now) == (0, 0, 1, 0)
     assert [one.judgement.label for one in server.joined()] == ["good"]
     assert server.gather(THEN + LATE + SLOT) == (0, 1, 0, 0)

@@ -241,7 +241,8 @@ def _login(secret: str) -> tuple[str, str]:
             else type(problem).__name__
         )
         advice = (
-            "permit secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of your own"
+            "permit secretsmanager:GetSecretValue on the secret; "
+            "if a key of your own encrypts the secret, permit kms:Decrypt on this key too"
             if "Denied" in code
             else "check its ARN"
         )

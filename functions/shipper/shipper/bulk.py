@@ -48,7 +48,7 @@ FIELD: Final = re.compile(
     r"|object field starting or ending with a \[\.\] makes object resolution ambiguous:)"
     r""" [\["](?P<field>[^\]"]{1,512})[\]"]"""
 )
-TWICE: Final = "twice in one object"  # the reason for a name that an object holds more than once
+TWICE: Final = "twice in one object"  # shown if an object holds a name more than once
 LIMIT: Final = re.compile(
     r"(?:Limit|The [a-z ]{1,60} limit) of (?P<limit>(?:[a-z ]{1,40} )?\[\d+\])"
     r"|(?P<name>field name cannot (?:be|contain) [a-z ]{1,40})"

@@ -1,4 +1,4 @@
-"""Finds the days on which lines that are not records belong in the index of the records.
+"""Chooses the daily index for lines that are not records.
 
 Records are predictions, feedback and a few others (shipper.provenance). They have a daily index,
 called the common index here. Other lines have a daily index of their own (shipper.document).

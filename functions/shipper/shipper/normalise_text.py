@@ -1,4 +1,4 @@
-"""Converts text to a normal form in which redaction searches.
+"""Converts text to a normal form, in which fields and patterns can be found for redaction.
 
 Escapes are decoded. Letters, digits, spaces and dashes are folded: their variants become plain
 characters. The shipped text keeps its spelling. Every function takes time linear in the length of
@@ -70,7 +70,7 @@ class Reading:
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Convert a non-empty span of `text` to the span of the encoded text.
 
-        The result begins and ends with whole escapes.
+        If the span of `text` touches a decoded escape, the result includes the whole escape.
         """
         first, last = bisect_right(self.starts, start) - 1, bisect_right(self.starts, end - 1) - 1
         left = self.origins[first] + (0 if self.escapes[first] else start - self.starts[first])

@@ -48,8 +48,8 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `STACK`: the value of each document's `@stack`. Without it, documents have no `@stack`.
     - `INDEX_PREFIX`: the beginning of each index's name; `cwl-` by default.
     - `RECORD_LOG_GROUPS`: a list of log groups with trusted records.
-    - `FIELD_MAP`: a list of `target=name`, where `name` is the user's name for the field `target`
-      of a prediction (shipper.field_map).
+    - `FIELD_MAP`: a list of `target=name`, where `name` is the name in the user's lines for the
+      field `target` of a prediction (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):
@@ -91,8 +91,8 @@ def _redaction(environment: Mapping[str, str], names: FieldMap) -> Redaction | N
     if not (fields or patterns):
         return None
     found = Redaction(fields, tuple(patterns), key.encode())
-    # A rule can be for a target of FIELD_MAP, such as text. In the line, this field still has the
-    # user's own name, so the rule is added for the user's name too.
+    # A rule may name a target of FIELD_MAP, such as `text`. In the line, the field still has the
+    # user's own name, such as `input`. So the rule is added for `input` too.
     for target, path in names.items():
         done = found.action(target)
         if done:

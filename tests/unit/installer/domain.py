@@ -1,8 +1,8 @@
 """A domain in memory that answers on a real socket.
 
-The domain has OpenSearch's templates, index state management (ISM) and access control. Dashboards
-is below the domain's base path. All answers have the form of answers from real servers. `wrong`
-lists every request that breaks the rules of the APIs.
+The domain has OpenSearch's templates, index state management (ISM) and access control. It also has
+OpenSearch Dashboards, at paths that begin with /_dashboards. All answers have the form of answers
+from real servers. `wrong` lists every request that breaks the rules of the APIs.
 """
 
 from __future__ import annotations
@@ -492,8 +492,8 @@ class Domain:
 class Address:
     """The address where CloudFormation waits for answers.
 
-    Like a presigned address of S3, it accepts only PUT, no content type, and no other
-    authorization.
+    It is like a presigned address of S3, which itself holds the signature. So it accepts only PUT
+    requests that have neither a content type nor the header `Authorization`.
     """
 
     url: str = ""

@@ -147,7 +147,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_if_reading_settings_is_forbidden_an_error_message_gives_the_number_of_copies(
+def test_the_number_of_copies_is_read_from_a_refusal_if_the_settings_cannot_be_read(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"

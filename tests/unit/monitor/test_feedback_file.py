@@ -15,7 +15,7 @@ ROWS = "prediction_id,label\n" + "".join(f"{at},good\n" for at in range(3000))
 
 
 def feedback(path: Path, *more: str) -> int:
-    """Run the command without a server, which only `join` needs."""
+    """Run the command `feedback`. There is no server, because only `join` would need one."""
     where = ["--opensearch", "http://127.0.0.1:9", "--stack", "a-stack"]
     return main(["feedback", str(path), *where, *more])
 

@@ -1,4 +1,4 @@
-"""Tests the search for the part of the traffic that has most of a change.
+"""Tests the search for the part of the traffic from which most of a change comes.
 
 A part is, for example, all predictions of one version of the model.
 """
@@ -67,7 +67,7 @@ def answer(whole: float, **parts: list[dict[str, Any]]) -> dict[str, Any]:
         (MEAN, 10.0, {"whole": {"value": None}}, []),
     ],
 )
-def test_the_part_of_the_traffic_with_most_of_the_change_is_named(
+def test_the_part_of_the_traffic_from_which_most_of_the_change_comes_is_named(
     measure: Measure, usual: float | None, found: dict[str, Any], sources: list[tuple[Any, ...]]
 ) -> None:
     asked = []
@@ -103,7 +103,7 @@ def test_the_part_of_the_traffic_with_most_of_the_change_is_named(
         ({"key": 1, "key_as_string": "true"}, "true"),  # a boolean field
     ],
 )
-def test_the_parts_of_the_traffic_can_be_values_of_a_field_that_is_no_keyword(
+def test_traffic_can_be_divided_by_a_field_that_is_not_a_keyword(
     bucket: dict[str, Any], value: str
 ) -> None:
     asked: list[Any] = []

@@ -45,10 +45,11 @@ class TooFewWindows(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The baseline of one version of a model in one log group, computed from `windows` windows.
+    """The baseline of one version of a model in one log group.
 
-    `start` and `end` are in seconds since 1970. A statistic that cannot be computed from the
-    records is None or left out, and `missing` gives the reason.
+    The baseline was computed from windows, and `windows` is their number. `start` and `end` are in
+    seconds since 1970. A statistic that cannot be computed from the records is None or left out,
+    and `missing` gives the reason.
     """
 
     stream: Stream
@@ -135,7 +136,7 @@ def fit_windows(windows: Windows, stream: Stream, version: str, profile: str) ->
             missing[name] = NOT_THERE
             continue
         grouping[name] = chi_squared_groups.deciles(counts.sum(axis=0), name)
-        # If all rows have the same value, all other values form a second group.
+        # If one bin has all rows of the baseline, the empty bins form a second group.
         if grouping[name].max() == 0:
             grouping[name] = (counts.sum(axis=0) == 0).astype(np.int64)
         bins[name] = share_test.fit(chi_squared_groups.grouped(counts, grouping[name]))

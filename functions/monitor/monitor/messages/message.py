@@ -246,7 +246,8 @@ class Facts:
     - `in_a_row` is the number of unusual windows in a row that give a notice.
     - `baseline` is the number of the baseline. `promised` is the number of days in which the stack
       has at most one false notice.
-    - `unread` maps the name of a field that could not be read to the reason.
+    - `unread` has the fields that could not be read. The key is the name of the field, and the
+      value is the reason.
     - `hourly` is the number of predictions an hour, and `score` is the mean score. Both are pairs
       of the present and the usual value.
     - `towards` are golden sentences (texts with known answers) that the texts of the window

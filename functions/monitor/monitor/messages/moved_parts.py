@@ -1,10 +1,10 @@
 """Describes the changed parts of a signal, with one number for each part.
 
 A signal is something that the monitor compares, such as the labels. A part of this signal is one
-label. The number of this part is the share of the label. Each number has three values: the value in
-the window, the usual value, and the most extreme value in the days before the change. A `Measure`
-computes the number from summaries. It also has the search that computes the same number from
-predictions, so that `locate_change.py` can split the number by version or script.
+label, and its number is the label's share of the predictions. Each number has three values: the
+value in the window, the usual value, and the most extreme value in the days before the change. A
+`Measure` computes the number from summaries. It also has the search that computes the same number
+from predictions, so that `locate_change.py` can split the number by version or script.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Measure:
     noun: str = ""
 
     def named(self, window: Summary) -> str:
-        """Return the measure's name. It lists the unusual values in the window, if there are any."""
+        """Return the measure's name, which lists the unusual values in the window, if any."""
         found = self.values(window) if self.values else {}
         most = sorted(found, key=lambda value: (-found[value], value))[:NAMES]
         return f"share of {self.noun} {', '.join(most)}" if most else self.name
