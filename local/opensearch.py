@@ -37,10 +37,10 @@ PATTERN: Final = "cwl-*"  # the indices of the local stack
 REFUSALS_SHOWN: Final = 5
 START_SECONDS: Final = 120
 # Disk watermarks are off: on a nearly full disk, they would prevent OpenSearch from creating or
-# writing an index. CORS is on, so that no web page in a browser of this machine can write into
-# OpenSearch. With CORS, OpenSearch answers 403 to each request with an `Origin` that is not
-# permitted, and the only permitted origin cannot exist. Without CORS, OpenSearch would carry out
-# the simple requests that a browser sends without asking first (without a preflight request).
+# writing an index. If CORS were off, OpenSearch would carry out the simple requests that a browser
+# sends without asking first (without a preflight request). Any web page in a browser of this
+# machine could then write into OpenSearch. With CORS on, OpenSearch answers 403 to each request
+# with an `Origin` that is not permitted. The only permitted origin cannot exist.
 CONFIGURATION: Final = """\
 http.cors.enabled: true
 http.cors.allow-origin: "https://no-page.invalid"

@@ -76,7 +76,11 @@ def shown(body: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _written_out(row: list[str], before: list[str]) -> list[str]:
-    """Replace `...` by the first parts of the row above, and `.` by its part at the same place."""
+    """Replace the short forms in `row` by parts of `before`, the row above it.
+
+    `...` stands for the first parts of `before`. `.` stands for the part of `before` at the same
+    place.
+    """
     if row[0] == "...":
         row = before[: len(before) - len(row) + 1] + row[1:]
     return [before[place] if each == "." else each for place, each in enumerate(row)]

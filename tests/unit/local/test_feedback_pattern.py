@@ -1,4 +1,4 @@
-"""Test the advice of `test-pattern` if a pattern does not match lines of feedback."""
+"""Tests of the command `test-pattern`: its advice if a pattern does not match feedback."""
 
 from __future__ import annotations
 

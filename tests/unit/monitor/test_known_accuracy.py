@@ -118,9 +118,9 @@ def test_too_few_labels_give_no_message() -> None:
     assert [change for _, change in step(after, 120)[1]] == [Change.INACCURATE]
 
 
-def test_the_last_result_is_kept_until_fewer_than_half_of_the_needed_labels_are_left() -> None:
+def test_the_last_result_is_kept_while_at_least_half_of_the_needed_labels_are_left() -> None:
     before, _ = step(NOT_YET, 120)
-    # All answers are right, but 50 of the 100 needed labels are too few for a new result.
+    # All answers are right. A new result needs 100 labels, and there are only 50.
     held, news = step(before, 50, count=50)
     assert (held.low, held.told, [change for _, change in news]) == (("1",), ("1",), [None])
     gone, news = step(held, 49, count=49)
@@ -202,7 +202,9 @@ def test_only_a_window_like_the_profile_has_an_estimate(
 @pytest.mark.parametrize(
     ("start", "found"), [(-900, False), (-899, True), (899, True), (900, False)]
 )
-def test_a_comparison_overlaps_findings_of_the_same_time(start: int, found: bool) -> None:
+def test_two_findings_overlap_if_their_windows_have_some_time_in_common(
+    start: int, found: bool
+) -> None:
     profile = Finding(Reference.PROFILE, WINDOW, Verdict.UNUSUAL, "")
     version = replace(profile, window=replace(WINDOW, start=WINDOW.start + start))
     assert (overlapping([profile], version) == [profile]) is found

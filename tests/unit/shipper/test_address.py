@@ -107,8 +107,8 @@ def test_the_message_about_an_unusable_address_is_one_sentence(
 @pytest.mark.parametrize(
     "around", ["https://me:{}@example.org", "https:/me:{}@h", "me:{}@h", "https://me:{}@h:x"]
 )
-def test_a_password_is_never_shown_and_never_taken_for_a_host(around: str, before: str) -> None:
-    """If a password is escaped wrongly, it is read as a password, or the address is refused.
+def test_a_password_is_never_shown_and_never_read_as_a_host(around: str, before: str) -> None:
+    """If a password is escaped wrongly, the password is still found, or the address is refused.
 
     The error message does not show the password.
     """

@@ -13,8 +13,9 @@ def smallest_effect(
 ) -> float:
     """Return the smallest shift that is detected in one window with the probability `power`.
 
-    The baseline has `windows` windows of `rows` rows each. The chart has `components` means.
-    `level` is the probability that at least one signal raises a false alarm in a window.
+    `windows` is the number of windows of the baseline, and `rows` is the number of rows of each
+    window. The chart has `components` means. `level` is the probability that at least one signal
+    raises a false alarm in a window.
 
     The unit of the shift δ is the standard deviation of single rows. Hotelling's T² of a shifted
     window has approximately a noncentral F distribution, with noncentrality n δ² / deff for n rows

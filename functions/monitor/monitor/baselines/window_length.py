@@ -60,11 +60,12 @@ def worth_a_window(rows: float, deff: float) -> bool:
 def plan(slots: Sequence[Summary]) -> Plan:
     """Plan the shortest windows that have enough predictions for a reliable judgement.
 
-    `slots` are summaries of 15 minutes each, all of one version. At first, a window may last 1/72
-    of the days, or an hour if that is longer. If such windows are too small, a window may last
-    up to a day, and the baseline is not armed. If windows of a day are too small as well, the
-    plan's size is an estimate from the last `deff` that could be measured. Raises `ValueError` if
-    the slots have no predictions.
+    `slots` are summaries of 15 minutes each, all of one version. The time from the first slot to
+    the last slot is rounded up to whole days. At first, a window may last 1/72 of this time, or
+    an hour if 1/72 is less than an hour. If such windows are too small, a window may last up to a
+    day, and the baseline is not armed. If windows of a day are too small as well, the plan's size
+    is an estimate from the last `deff` that could be measured. Raises `ValueError` if the slots
+    have no predictions.
     """
     if not sum(s.rows for s in slots):
         raise ValueError("there is no slot with predictions in these days")

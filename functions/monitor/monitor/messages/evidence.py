@@ -58,7 +58,7 @@ class Sight:
     - `dashboard` is the installer's link to the dashboard *Predictions*.
     - `reports` is the address of the reports without the day.
     - `by` is a keyword field of the records, such as the customer. A message names one value of
-      this field: for example, the customer with most of the change.
+      this field: for example, the customer that contributes most of the change.
     - `words` says whether a message may quote words of texts.
 
     `dashboard`, `reports` and `by` may be empty.

@@ -11,8 +11,8 @@ is the limit for a future observation (Montgomery, Introduction to Statistical Q
 11.3).
 
 The covariance between windows is valid even if the predictions of a window depend on each other,
-for example because similar texts arrive in bursts. A test that assumes independent predictions
-would then call windows unusual hundreds of times too often.
+for example because similar texts arrive in bursts. For such
+predictions, a test that assumes independence would find hundreds of times too many unusual windows.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ PLAIN: Final = ("prediction.score", "input.surprisal", "input.novelty")
 CAP: Final = 0.99
 PRESENT: Final = 0.5  # a window has a component if at least this share of its rows has the field
 ABSENT_WINDOWS: Final = 0.05  # largest share of the baseline's windows that may lack a component
-# A component is redundant if the other components leave at most this share of its variance
-# unexplained.
+# A component is redundant if the other components explain its whole variance, except for at most
+# this share.
 REDUNDANT: Final = 1e-6
 A_CELL: Final = 3  # the mean of an hour of the day needs at least this many windows
 SPARE: Final = 40  # the means of the hours must leave at least this many degrees of freedom
@@ -63,18 +63,19 @@ NUMBERS: Final = ("caps", "degrees", "windows", "rows", "deff")
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The chart of p components, fitted to `windows` windows of about `rows` rows each.
+    """The chart of p components, fitted to the windows of a baseline.
 
     - `names` are the names of the components.
     - `caps` holds the cap of each capped field that the records have.
     - `centre` and `deviation` are the mean and the standard deviation of rows, shape (p,).
     - `covariance` is the covariance between windows, shape (p, p). It has `degrees` degrees of
       freedom.
+    - `windows` is the number of the baseline's windows, and each has about `rows` rows.
     - `hours` holds the mean of each hour of the day, shape (24, p), if the hours have means of
       their own. `covariance` is then the covariance around these means.
     - `hour_windows` is the number of windows of each hour, shape (24,).
-    - `hour_noise` is the variance between the windows of each hour, divided by the variance between
-      the windows of all hours, but at least 1: shape (24,).
+    - `hour_noise` has one number for each hour, at least 1: shape (24,). It is the variance of this
+      hour's windows around their mean, divided by the same variance averaged over all hours.
     - `deff`, the design effect, is the variance of a window's mean, divided by the variance that
       this mean would have with independent rows.
     - `plain` is the covariance around the overall mean, if the hours have means of their own.

@@ -22,9 +22,9 @@ Array = NDArray[np.float64]
 class Rare:
     """The test: the rate per row and the spread of each kind, both of shape (kinds,).
 
-    Rate and spread are estimated from `rows` rows in `windows` windows. The number of rows of a
-    kind among n rows has a negative binomial distribution with the mean n · rate and the variance
-    n · rate + (n · rate)² · spread.
+    Both are estimated from the baseline, which has `rows` rows and `windows` windows. The number of
+    rows of a kind among n rows has a negative binomial distribution with the mean n · rate and the
+    variance n · rate + (n · rate)² · spread.
     """
 
     rate: Array

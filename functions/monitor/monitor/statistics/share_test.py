@@ -27,9 +27,9 @@ Array = NDArray[np.float64]
 class Shares:
     """A test that is fitted to a baseline.
 
-    `expected` has the expected share of each group, shape (groups,). `mean` and `variance` are
-    those of the statistic in `windows` windows of the baseline. `degrees` is the number of groups
-    that have rows in the baseline, minus one, but at least 1.
+    `expected` has the expected share of each group, shape (groups,). `mean` and `variance`
+    describe the statistic in the baseline's windows, and `windows` is the number of these windows.
+    `degrees` is the number of groups that have rows in the baseline, minus one, but at least 1.
     """
 
     expected: Array
