@@ -49,7 +49,7 @@ EACH: Final = 600  # texts of each kind except the usual kind
 USUAL: Final = 3000  # texts of the usual kind
 AT_ONCE: Final = 64  # sentences in a request
 BATCH: Final = 2000  # lines in a payload
-# Hours between two runs of the monitor. On AWS the schedule runs it eight times in this time.
+# Hours between two runs of the monitor. On AWS, the schedule runs it every quarter of an hour.
 JUDGE_HOURS: Final = 2
 CANARY_HOURS: Final = 6  # hours between two runs of the canary
 WAIT_SECONDS: Final = 60

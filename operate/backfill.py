@@ -131,8 +131,8 @@ def pages(logs: Any, span: Span, streams: Iterable[str] = ()) -> Iterator[list[E
 
     Without `streams`, the events of all log streams are read. Raises the client's exceptions.
 
-    botocore's paginator is not used: CloudWatch gives the same token twice while it searches lines
-    without a match, and the paginator then raises PaginationError
+    botocore's paginator is not used. While CloudWatch has not found a matching line, it can give
+    the same token twice. The paginator then raises PaginationError
     (https://github.com/boto/boto3/issues/1584).
     """
     # `interleaved` merges the events of all log streams. CloudWatch always merges them, but other

@@ -71,7 +71,7 @@ SIGNALS: Final = {
 PARTS: Final = {
     "prediction.score": "the score",
     "input.words": "the number of words",
-    "input.tokens_per_word": "the pieces that a word is cut into",
+    "input.tokens_per_word": "the number of pieces that a word is cut into",
     "input.non_letter_share": "the share of characters that are no letters",
     "input.novelty": "the distance from known texts",
     "input.surprisal": "the surprise in the order of words",
@@ -234,7 +234,7 @@ def subject(drift: Drift) -> str:
 def part(name: str) -> str:
     """Return a field's name in words."""
     if found := SIGNATURE.fullmatch(name):
-        return f"the kind of text (signature {found[1]})"
+        return f"signature {found[1]} (a number for the kind of text)"
     if name.startswith(PROBABILITY):
         return f"the probability of {name.removeprefix(PROBABILITY)}"
     return PARTS.get(name, name)

@@ -1,9 +1,9 @@
 """The faults of a soak, and their random order.
 
 In a soak, the shipper sends events for some minutes, while faults occur. A fault strikes a request
-if the request fails because of it. An episode is a part of the soak with one fault. It ends when
-the fault has struck a number of requests. So the number of failed requests does not depend on the
-speed of the machine.
+if the request fails because of it. An episode is a part of the soak with one fault. At its
+beginning, a number of strikes is drawn. The episode ends when the fault has struck this many
+requests. So the number of failed requests does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ WEIGHTS: Final = {
     Fault.BUSY: 3,
     Fault.UNAVAILABLE: 2,
 }
-# The possible numbers of requests that the fault of an episode strikes. Each is equally probable.
+# In an episode, the fault strikes this many requests: one of these numbers, all equally probable.
 # Shipper and Lambda together try a payload about 20 times. With more strikes, a payload can become
 # a dead letter.
 STRIKES: Final = (1, 2, 3, 5, 8, 13, 21, 34)

@@ -58,7 +58,8 @@ class Token:
 def cola(folder: Path, split: str) -> list[Example]:
     """Read CoLA's `in_domain_<split>.tsv`.
 
-    Its columns are source, label, the mark that the sentence has in its source, and sentence.
+    The file has four columns: a code of the source, the label, the author's own mark (such as `*`
+    for a bad sentence), and the sentence.
     """
     path = _existing(folder / "cola" / f"in_domain_{split}.tsv")
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)
@@ -147,9 +148,9 @@ def put_aside(
 ) -> tuple[list[Example], list[Example]]:
     """Split examples into a part for training and a part that is put aside.
 
-    Neighbours that share half of their words stay together: CoLA lists the variants of a sentence
-    one after the other. If both parts had variants of a sentence, the part that is put aside would
-    seem easier than unseen text.
+    Successive sentences that share half of their words stay together: CoLA lists the variants of a
+    sentence one after the other. If both parts had variants of a sentence, the part that is put
+    aside would seem easier than unseen text.
     """
     groups: list[list[Example]] = []
     for example in examples:

@@ -1,7 +1,8 @@
 """Removes work for tokens whose result is not used.
 
-The head of a classifier reads only the first token. So the last layer needs to compute only this
-token, and the attention of this layer needs to compute only the first two queries.
+The head of a classifier reads only the first token. So the last layer computes only this token. In
+the attention of this layer, two queries are computed: the query of the first token, and the query
+of the second, which keeps the numbers bit-identical (see `first_query_only`).
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _reads_first_token(node: NodeProto, constants: dict[str, NDArray[Any] | None
 
 
 def _rows(node: NodeProto, constants: dict[str, NDArray[Any] | None]) -> list[int]:
-    """Return the indices of the inputs that a node computes token by token.
+    """Return the indices of the inputs that a node reads token by token.
 
     For a node that mixes tokens, or is not known here, the list is empty.
     """

@@ -25,11 +25,11 @@ WORDS = range(4, 25)
 class Stage:
     """The settings of one stage of training.
 
-    `learning_rate` is AdamW's highest rate, reached after the share `warm_up` of all steps. `batch`
-    is the number of sentences per step. The first target is the label, and `smoothing` is its label
-    smoothing. The second target marks the wrong tokens of the sentence, and `spotting` is its
-    weight. With `select`, the epoch with the highest Matthews correlation on the selection split is
-    kept.
+    `learning_rate` is AdamW's highest rate. The rate rises to it during the first steps, and
+    `warm_up` is the share of these steps in all steps. `batch` is the number of sentences per step.
+    The first target is the label, and `smoothing` is its label smoothing. The second target marks
+    the wrong tokens of the sentence, and `spotting` is its weight. With `select`, the epoch with
+    the highest Matthews correlation on the selection split is kept.
     """
 
     name: str

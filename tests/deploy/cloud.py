@@ -120,7 +120,7 @@ def client(service: str) -> Any:
 
 
 def packaged(folder: Path) -> Path:
-    """Upload the built packages to fakecloud's S3, and write a template that names them there.
+    """Upload the built packages to fakecloud's S3, and write a template with their addresses.
 
     Returns the path of the template, which is in `folder`.
     """

@@ -165,29 +165,29 @@ def test_the_document_states_the_numbers_from_which_the_cost_is_computed() -> No
             f"If each payload had one line, the medium size would cost {alone[1]:,.0f}, "
             f"the large {alone[2]:,.0f}"
         ),
-        f"writes {estimate.INFERENCE_LOG_BYTES:,} bytes of log a request",
-        f"The shipper writes {estimate.SHIPPER_LOG_BYTES:,} bytes of log a payload",
+        f"For each request, the inference function logs {estimate.INFERENCE_LOG_BYTES:,} bytes",
+        f"For each payload, the shipper logs {estimate.SHIPPER_LOG_BYTES:,} bytes",
         f"a document takes {estimate.DOCUMENT_BYTES:,} bytes",
         f"{estimate.HOURS} hours",
-        f"{estimate.INFERENCE_MS} ms of 1 GB for a request",
+        f"{estimate.INFERENCE_MS} ms with 1 GB of memory for a request",
         (
-            f"{estimate.SHIPPER_MS} ms of the shipper for a payload and "
-            f"{estimate.SHIPPER_MS_A_LINE} ms for each line"
+            f"{estimate.SHIPPER_MS} ms with 1 GB of memory for a payload, and "
+            f"{estimate.SHIPPER_MS_A_LINE} ms longer for each line"
         ),
         (
             f"{small} line into a payload in the small size, {medium} in the medium, "
             f"{large} in the large"
         ),
-        f"{estimate.REPLAY_MS:,} ms of 2 GB for a replay",
-        f"{estimate.MONITOR_MS:,} ms of 1 GB for a run of the monitor",
-        f"{estimate.CANARY_MS:,} ms of 0.5 GB for a run of the canary",
+        f"{estimate.REPLAY_MS:,} ms with 2 GB of memory for a replay",
+        f"{estimate.MONITOR_MS:,} ms with 1 GB of memory for a run of the monitor",
+        f"{estimate.CANARY_MS:,} ms with 0.5 GB of memory for a run of the canary",
         (
             f"{estimate.API_LOG_BYTES} bytes for a line of the access log, "
             f"{estimate.LINE_BYTES} bytes more for each line"
         ),
         (
             f"kept for {estimate.LOG_RETENTION_DAYS} days, "
-            f"compressed to {estimate.COMPRESSED} of their size"
+            f"and are compressed to {estimate.COMPRESSED} of their size"
         ),
         f"{estimate.CUSTOM_METRICS} custom metrics",
         f"{estimate.ALARM_METRICS} alarms",

@@ -326,7 +326,7 @@ def test_a_label_waits_for_its_late_prediction_and_invalid_labels_are_not_joined
     command = ["feedback", str(file), "--opensearch", functions.url, "--stack", STACK]
     assert main([*command, "--rejected", str(rejected)]) == 1
     said = capsys.readouterr()
-    assert "5 rows are read: 0 labels are new, 1 replace an earlier label." in said.out
+    assert "5 rows are read. New labels: 0. Labels that replace an earlier label: 1." in said.out
     assert "row 2: nobody: no live prediction of the stack has this id" in said.out
     assert "deleted at the end of its retention" in said.out
     assert "4 of 5 rows did not join" in said.err

@@ -43,7 +43,8 @@ LOGINS = {
     "nobody": ("nobody", secured.PASSWORD),
 }
 # Texts that must not occur in answers and log lines. The last text is the signature in the address
-# for answers. The password "admin" is not here, because it is a part of other words.
+# to which the installer sends its answer. The password "admin" is not here, because it is a part of
+# other words.
 SECRETS = (
     "a-Wrong-Passphrase-8",
     secured.PASSWORD,

@@ -164,7 +164,8 @@ def test_a_review_file_is_written_and_read_with_its_labels(
             writer.writerows(found)
         code, said = command("feedback", str(file))
         assert code == 0, said
-        assert f"30 labels are new, 0 replace an earlier label. {len(others)} rows have no" in said
+        counts = "New labels: 30. Labels that replace an earlier label: 0."
+        assert f"{counts} {len(others)} rows have no" in said
         code, said = command("accuracy")
         assert (code, "version 1: 30 labels" in said) == (0, True), said
         assert "random sample: 30 of 30 right, 1.000 (0.886 to 1.000)" in said

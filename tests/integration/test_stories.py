@@ -82,12 +82,12 @@ type Changing = Callable[[list[Row], np.random.Generator, float], None]
 class Story:
     """A change of the predictions in the last `hours`, and the message that it must cause.
 
-    - `change` changes the rows (predictions) of one slot. It gets the share of the `hours` that has
-      passed.
+    - `change` changes the rows (predictions) of one slot. Its last argument is the time since the
+      change began, as a share of all `hours`.
     - `kind`, `action` and `said` must be in the message.
     - `version` is the function's version during the change, and `model` is the model's version.
     - `times` multiplies the traffic during the change.
-    - `odd` leaves the weekdays of the change out of the baseline.
+    - With `odd`, the baseline lacks the weekdays on which the change happens.
     - `right` is the number of right answers in a labelled random sample, and the sample's size.
     - `words` are words in the texts during the change. Without `words`, the rows have no texts.
     """

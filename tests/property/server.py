@@ -137,9 +137,10 @@ class World:
     `ease` makes temporary faults rarer, and `heal` ends them. Permanent refusals stay.
 
     - `stored` counts the documents that were added to the index.
-    - `lessened` counts the stored documents that probably lack fields. Their ids are in `never`, or
-      they have the field `@rescued`.
-    - `told` counts the documents in answers that were sent in full and in time, by their status.
+    - `lessened` counts the stored documents that probably lack fields, because their ids
+      are in `never`, or because they have the field `@rescued`.
+    - `told` has a count of documents for each status. Only answers that were sent in full and in
+      time are counted.
     - `closed` counts the connections that were closed before the request was read.
     - `untold` counts the requests that were read, but not answered in full and in time.
     - `never` holds the ids of documents that were permanently refused with all their fields.
@@ -226,7 +227,7 @@ class World:
     def _documents(self, content: bytes) -> list[Document]:
         lines = content.split(b"\n")
         if lines.pop() or not lines or len(lines) % 2:
-            self.wrong.append(f"no bulk body: {content[:200]!r}")
+            self.wrong.append(f"not a bulk body: {content[:200]!r}")
             return []
         return [
             self._read(action, source)
@@ -242,16 +243,16 @@ class World:
             [(kind, target)] = json.loads(action).items()
             key = target["_index"], target["_id"]
             if kind != "create" or not 0 < len(key[1].encode()) <= 512:
-                self.wrong.append(f"no action: {action[:200]!r}")
+                self.wrong.append(f"not an action: {action[:200]!r}")
         except (ValueError, KeyError, AttributeError):
-            self.wrong.append(f"no action: {action[:200]!r}")
+            self.wrong.append(f"not an action: {action[:200]!r}")
             return ("", ""), None
         try:
             return key, json.loads(source, object_pairs_hook=_single, parse_constant=_refuse)
         except Doubled:
             return key, None
         except ValueError:
-            self.wrong.append(f"no JSON: {source[:200]!r}")
+            self.wrong.append(f"not JSON: {source[:200]!r}")
             return key, None
 
     def _refusal(self, content: bytes, documents: list[Document]) -> Reply | None:
@@ -372,7 +373,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.path.partition("?")[0] != "/_bulk"
             or self.headers["content-type"] != "application/x-ndjson"
         ):
-            world.wrong.append(f"no bulk request: {self.path} {self.headers['content-type']}")
+            world.wrong.append(f"not a bulk request: {self.path} {self.headers['content-type']}")
         content = gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw
         reply = world.answer(content, fault)
         if reply.hold:

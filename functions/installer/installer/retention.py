@@ -35,9 +35,9 @@ UNASKED: Final = "no days are given, so no index is deleted"
 class Keep:
     """The time for which indices are kept.
 
-    If `days` is None, the days of an existing policy apply. If there is no policy either, `new`
-    days apply. If `new` is None too, indices are kept for ever. With `adopt`, the policy also
-    applies to existing indices that follow no policy.
+    If `days` is None, the days of an existing policy apply. If there is no policy either, the
+    number of days in `new` applies. If `new` is None too, indices are kept for ever. With `adopt`,
+    the policy also applies to existing indices that follow no policy.
     """
 
     days: int | None = None
@@ -74,7 +74,7 @@ def policy(age: str, scope: Scope) -> dict[str, Any]:
 def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     """Plan the policy, and the indices that will follow it. Raises `UserError`.
 
-    `left` is a reason to leave policy and indices as they are, or empty.
+    If policy and indices must be left as they are, `left` is the reason. Otherwise `left` is empty.
     """
     name = f"retention policy {scope.shared}"
     base, found = _base(server, scope)

@@ -46,20 +46,21 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "Lambda: inference", 0.162),  # 304,167 requests: 0.0608; 6,083 GB-s: 0.1014
     (MEDIUM, "Lambda: inference", 16.22),
     (LARGE, "Lambda: inference", 324.44),
-    # 304,167 requests: 0.0608; x 51 ms x 1 GB = 15,512.5 GB-s: 0.2585
+    # 304,167 requests: 0.0608; 304,167 x 51 ms x 1 GB = 15,512.5 GB-s: 0.2585
     (SMALL, "Lambda: shipper", 0.319),
-    # 6,083,333 requests: 1.2167; x 55 ms x 1 GB = 334,583 GB-s: 5.5764
+    # 6,083,333 requests: 1.2167; 6,083,333 x 55 ms x 1 GB = 334,583 GB-s: 5.5764
     (MEDIUM, "Lambda: shipper", 6.793),
-    # 30,416,667 requests: 6.0833; x 70 ms x 1 GB = 2,129,167 GB-s: 35.486
+    # 30,416,667 requests: 6.0833; 30,416,667 x 70 ms x 1 GB = 2,129,167 GB-s: 35.486
     (LARGE, "Lambda: shipper", 41.57),
-    # 2,920 requests: 0.0006; x 2 s x 2 GB = 11,680 GB-s: 0.1947
+    # 2,920 requests: 0.0006; 2,920 x 2 s x 2 GB = 11,680 GB-s: 0.1947
     (SMALL, "Lambda: replay", 0.1952),
-    # 2,920 requests: 0.0006; x 3 s x 1 GB = 8,760 GB-s: 0.1460
+    # 2,920 requests: 0.0006; 2,920 x 3 s x 1 GB = 8,760 GB-s: 0.1460
     (SMALL, "Lambda: monitor", 0.1466),
-    # 2,920 requests: 0.0006; x 3 s x .5 GB = 4,380 GB-s: 0.0730. Inference: 5,840 requests: 0.0012;
-    # 116,800 predictions x 20 ms x 1 GB = 2,336 GB-s: 0.0389; x (844 + 26) = 0.1016 GB: 0.0508
+    # Canary: 2,920 requests: 0.0006; 2,920 x 3 s x .5 GB = 4,380 GB-s: 0.0730
+    # Inference: 5,840 requests: 0.0012; 116,800 predictions x 20 ms x 1 GB = 2,336 GB-s: 0.0389
+    # Log lines: 116,800 predictions x (844 + 26) bytes = 0.1016 GB: 0.0508
     (SMALL, "Lambda: canary", 0.1645),
-    # 2,920 requests: 0.0006; x 1.5 s x .25 GB = 1,095 GB-s: 0.0182
+    # 2,920 requests: 0.0006; 2,920 x 1.5 s x .25 GB = 1,095 GB-s: 0.0182
     (SMALL, "Lambda: messenger", 0.0188),
     (SMALL, "API Gateway", 0.304),
     (MEDIUM, "API Gateway", 30.42),
@@ -83,7 +84,7 @@ BY_HAND: list[tuple[Size, str, float]] = [
     (SMALL, "CloudWatch: metrics, alarms", 17.10),
     (SMALL, "Secrets Manager", 0.80),
     (LARGE, "Answers to the internet", 27.375),  # 608,333,333 x 500 = 304.17 GB
-    (SMALL, "S3 and SNS", 0.0312),  # 5,840 lists x 0.000005 + 100 mails x 0.00002
+    (SMALL, "S3 and SNS", 0.0312),  # 5,840 LIST requests x 0.000005 + 100 mails x 0.00002
 ]
 
 
@@ -272,7 +273,7 @@ def test_a_line_of_the_access_log_is_as_long_as_assumed() -> None:
     assert len(written) == pytest.approx(estimate.API_LOG_BYTES, rel=0.05)
 
 
-def test_the_sample_record_is_half_to_seven_tenths_of_the_logged_bytes_of_a_request() -> None:
+def test_the_sample_record_has_50_to_70_percent_of_the_logged_bytes_of_a_request() -> None:
     record = json.loads((ROOT / "events/record.prediction.json").read_text())
     assert 0.5 < len(json.dumps(record, separators=(",", ":"))) / estimate.INFERENCE_LOG_BYTES < 0.7
 

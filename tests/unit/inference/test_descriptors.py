@@ -99,7 +99,7 @@ def test_the_script_does_not_depend_on_the_order_of_the_letters() -> None:
         pytest.param("abc12", {}, [], id="less than half are no letters"),
         pytest.param("мальчик", {}, ["other_script"], id="cyrillic"),
         pytest.param("abcЖЩ", {}, ["other_script"], id="mixed scripts"),
-        pytest.param("123", {}, ["mostly_non_letter"], id="no flag other_script without letters"),
+        pytest.param("123", {}, ["mostly_non_letter"], id="the flag other_script needs letters"),
         pytest.param(
             "щ1",
             {"tokens": 1, "unknown": 1, "truncated": True},

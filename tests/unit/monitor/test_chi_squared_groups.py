@@ -1,4 +1,7 @@
-"""Tests which labels a baseline compares by name. The remaining labels form one group."""
+"""Tests the choice of the labels that a baseline compares by name.
+
+The remaining labels form one group.
+"""
 
 from __future__ import annotations
 

@@ -323,7 +323,7 @@ def test_the_page_says_in_words_what_moved() -> None:
     )
     judged = replace(view(), drifts=drifts, verdicts=(verdict("notice", "/g m"),))
     assert page_words.moved(judged) == (
-        "The mean of the kind of text (signature 3) is 5.1; usual is -0.4.",
+        "The mean of signature 3 (a number for the kind of text) is 5.1; usual is -0.4.",
         "The share of the label ham is 0.9; usual is 0.7.",
     )
 

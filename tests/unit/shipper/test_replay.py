@@ -586,7 +586,7 @@ def test_there_is_no_pause_after_the_last_letter(load: Load, s3: Any) -> None:
 @pytest.mark.parametrize(
     "value", ["0", "-1", "", " ", "fast", "1,000", "nan", "inf", "-inf", "1e-400"]
 )
-def test_a_wrong_rate_is_named_at_the_start(load: Load, value: str) -> None:
+def test_a_wrong_rate_stops_the_function_when_it_is_loaded(load: Load, value: str) -> None:
     with pytest.raises(ValueError, match="EVENTS_PER_SECOND must be a number above 0, not "):
         load(EVENTS_PER_SECOND=value)
 

@@ -149,7 +149,7 @@ def test_the_error_about_a_missing_corpus_names_its_path(
     share=st.floats(0, 1),
     seed=st.integers(0, 99),
 )
-def test_neighbouring_sentences_are_put_aside_together_or_not_at_all(
+def test_successive_sentences_that_share_words_are_put_aside_together_or_not_at_all(
     sizes: list[int], share: float, seed: int
 ) -> None:
     families = [
@@ -182,7 +182,7 @@ def test_neighbouring_sentences_are_put_aside_together_or_not_at_all(
         ),
     ],
 )
-def test_neighbours_share_at_least_half_of_the_words_of_the_shorter_sentence(
+def test_successive_sentences_stay_together_if_they_share_half_of_the_shorter_sentence(
     one: str, other: str, together: bool
 ) -> None:
     rest, aside = put_aside([Example(one, 1), Example(other, 0)], 1, 1)
@@ -285,7 +285,7 @@ def test_a_split_is_the_same_each_time(parts: Split, large: Path) -> None:
     assert split(large) == parts
 
 
-def test_too_small_a_corpus_is_not_split(data: Path) -> None:
+def test_a_corpus_that_is_too_small_is_not_split(data: Path) -> None:
     (data / "cola" / "in_domain_dev.tsv").write_bytes(corpus(COLA_DEV))
     with pytest.raises(ValueError, match="too few"):
         split(data)
@@ -372,7 +372,7 @@ VERBS = [
 ]
 
 
-def test_a_verb_is_replaced_only_by_a_verb_of_the_same_form_that_occurs_twice() -> None:
+def test_the_new_verb_has_the_form_of_the_old_verb_and_occurs_at_least_twice() -> None:
     exchange = exchanging_verbs(VERBS)
     found = {
         tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ())  # noqa: S311

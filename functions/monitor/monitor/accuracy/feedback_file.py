@@ -70,8 +70,8 @@ def feedback_command(context: Context) -> int:
     if options.dry_run:
         said = f"{new} labels would join. Nothing is written (--dry-run)."
     else:
-        said = f"{new} labels are new, {replaced} replace an earlier label."
-    print(f"{read} rows are read: {said}{left}")
+        said = f"New labels: {new}. Labels that replace an earlier label: {replaced}."
+    print(f"{read} rows are read. {said}{left}")
     if not missed:
         return 0
     for reason, count in counts.most_common():

@@ -50,7 +50,7 @@ class Remembered:
     - `counts` has four numbers for each version: labels, right answers, labels of the random
       sample, and right answers of the random sample.
     - `low` has the versions whose accuracy is too low.
-    - `told` has the versions about whose low accuracy people got a message.
+    - `told` has the versions for which a message about low accuracy was sent.
     - `unlike` is true if the last window was unlike the model's profile (the statistics of its
       validation texts).
     """

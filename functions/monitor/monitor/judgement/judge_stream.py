@@ -121,8 +121,8 @@ class State:
       with the baseline.
     - `number` is the number of that baseline.
     - `word` is the last verdict.
-    - `stale` is the last day, counted from 1970, on which the stream was called stale, because no
-      window with enough predictions had ended for a day.
+    - `stale` is the last day on which the stream was called stale, in days since 1970. A stream is
+      stale if its last window with enough predictions ended a day ago or earlier.
     """
 
     until: int = 0
@@ -280,7 +280,7 @@ def _against_baseline(
         recent = ()
         word = Verdict.UNUSUAL if unusual else Verdict.OK
         word = word if accepted.armed else Verdict.PROVISIONAL
-        said.append("The baseline has no such weekday, so this verdict is for information only.")
+        said.append("The baseline does not cover this weekday, so the verdict is only information.")
     else:
         recent = (*recent, unusual)[-REMEMBERED:]
         word = decide(recent, in_a_row=row.in_a_row, armed=accepted.armed)
@@ -365,10 +365,11 @@ def _between_versions(
 def _side_by_side(
     slots: Sequence[Summary], parts: Sequence[Summary], two: tuple[Version, Version], deff: float
 ) -> list[list[Summary]] | None:
-    """Return the slots of two versions from the time in which both answered.
+    """Return a list of slots for each of two versions, if both versions answered.
 
-    These are slots of the window. If they have too few predictions, earlier slots of the last day
-    are added. Returns None if one version has too few predictions even in the whole day.
+    Both lists begin at the same time, and hold slots of the window. If these slots have too few
+    predictions, earlier slots of the last day are added. No list begins before both versions had
+    answered. Returns None if one version has too few predictions even in the whole day.
     """
     begin, end = min(part.start for part in parts), max(part.end for part in parts)
     day = [slot for slot in slots if end - DAY <= slot.start < end and slot.rows]

@@ -41,7 +41,7 @@ def announce(
 ) -> tuple[Episode, Told]:
     """Return the episode after the findings, and each finding with the fields of its message.
 
-    An episode says which messages people got about the stream so far. `accuracy` is the known
+    An episode holds the messages that were sent about the stream so far. `accuracy` is the known
     accuracy, which a message shows next to the estimated accuracy. A message with the field
     `silenced` must not be sent. This field has the reason.
     """

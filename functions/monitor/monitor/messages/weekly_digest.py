@@ -30,10 +30,11 @@ SCORE: Final = "prediction.score"
 def due(
     episode: Episode, accepted: Accepted | None, now: int
 ) -> tuple[Episode, tuple[int, int] | None]:
-    """Return the next episode, and the week (start, end) of the due digest or None.
+    """Return the next episode, and the week (start, end) of the due digest.
 
-    An episode says which messages people got about the stream so far. The times are in seconds
-    since 1970. The first digest of a new stream is due on the next Monday.
+    If no digest is due, the week is None. An episode holds the messages that were sent about the
+    stream so far. The times are in seconds since 1970. The first digest of a new stream is due on
+    the next Monday.
     """
     monday = (now - MORNING - MONDAY) // WEEK * WEEK + MONDAY
     if episode.digest == monday:
