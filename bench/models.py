@@ -2,7 +2,7 @@
 
 It measures only onnxruntime's run of the model, on one thread and with one text at a time. The time
 to split the text into word pieces is not counted. The figures are processor times. Each figure is
-the median of many short rounds, so a few rounds that other work disturbs do not change it.
+the median of many short rounds. So it hardly changes if other work disturbs a few rounds.
 
 In a deployed function, the weights of its only model stay in the processor's cache. Here, each
 model displaces the other model's weights. So each model is called a few times before each
@@ -32,8 +32,8 @@ from tools.root import ROOT
 
 MODEL: Final = ROOT / "functions" / "inference" / "model"
 FILES: Final = ("model.onnx", "tokenizer.json")
-# The targets for the ratio: the other file's time divided by this file's time. Each key is a number
-# of word pieces.
+# The targets for the ratio: the time of the model of `--against`, divided by the time of the model
+# of `--model`. Each key is a number of word pieces.
 TARGETS: Final = {
     12: Target("≥", 1.8), 30: Target("≥", 1.9), 128: Target("≥", 1.9),
 }  # fmt: skip
@@ -101,7 +101,7 @@ def measured(
         times = interleaved({"this": this, "other": other_one}, 1, rounds, tick, warm_up=WARM_UP)
         own, others = times["this"].cpu, times["other"].cpu
         yield Row(
-            f"one run of the model, {size} tokens: the other file / this file",
+            f"one run of the model, {size} tokens: --against / --model",
             median(own) * 1e6, "µs", name, median(others) * 1e6, ratio(others, own), target,
         )  # fmt: skip
 

@@ -31,8 +31,8 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-# The name of a pipe. If neither a line from a pipe nor an earlier line has a time, the present time
-# is part of the line's id. So such a line is a new event each time that it is shipped.
+# The name of a pipe. If the first lines from a pipe have no time, the present time is part of their
+# ids. So these lines become new events each time that they are shipped.
 PIPE: Final = "standard input"
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
@@ -72,8 +72,8 @@ def lines(
 ) -> Iterator[Line]:
     """Yield the log events in the text of a file called `name`.
 
-    A line without a time gets the time of the line before it. If no earlier line has a time, the
-    line gets the time `otherwise`.
+    A line without a time gets the time of the line before it. `otherwise` is the time for lines
+    before the first line with a time.
 
     `first` is the number of the first line. Raises `UserError` for a line that CloudWatch would
     refuse.

@@ -31,8 +31,8 @@ GROUP: Final = "/local/your-own-function"
 PATTERN: Final = "prediction"  # the filter pattern of docs/from-the-console.md
 # The shipper trusts records from the subscription filter with this name (events/envelope.json).
 RECORDS: Final = "prediction-monitor-records"
-# The largest number of lines in one payload. The shipper needs about a second for so many lines, so
-# progress is shown often.
+# The largest number of lines in one payload. The shipper needs about a second for this number of
+# lines, so progress is shown often.
 BATCH_EVENTS: Final = 2_000
 BATCH_BYTES: Final = 4_000_000  # the largest number of bytes of lines in one payload
 FOLLOW_SECONDS: Final = 0.5
@@ -103,11 +103,11 @@ def ship(
     """Ship the lines of these files that pass the filter pattern.
 
     The file `-` is standard input. With `follow`, lines that are added later are also shipped,
-    until interrupted. `names` are the user's names for a prediction's fields, in the form of
-    FIELD_MAP. Every file is read before anything is sent. So nothing is shipped if a file cannot be
-    read, or has a line that CloudWatch would refuse. `progress` is called about once a second with
-    the number of lines sent. Raises `UserError`. If no line of a file passes, the other files are
-    shipped before the error is raised.
+    until interrupted. `names` says which names a prediction's fields have in the lines, in the form
+    of FIELD_MAP. Every file is read before anything is sent. So nothing is shipped if a file cannot
+    be read, or has a line that CloudWatch would refuse. `progress` is called about once a second
+    with the number of lines sent. Raises `UserError`. If no line of a file passes, the other files
+    are shipped before the error is raised.
     """
     own = _own_names(names)
     if follow and STDIN in files and len(files) > 1:

@@ -113,8 +113,8 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
 def _written_subscriptions(resources: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the subscription filters of the template's own log groups.
 
-    Two kinds are left out: filters of log groups that a parameter names, and the monitor's filter,
-    because the local stack has no monitor.
+    Two kinds are left out: filters of log groups that are given in a parameter, and the monitor's
+    filter, because the local stack has no monitor.
     """
     found = []
     for resource in resources.values():

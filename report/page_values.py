@@ -99,7 +99,8 @@ class Verdict:
 
     `message` is the subject of the message about this window, `change` is the kind of the message,
     and `action` is its advice. If the message was not sent, `silenced` is the reason. `baseline` is
-    the number of the baseline. Each of these five may be empty.
+    the number of the baseline. The values `message`, `change`, `action`, `silenced` and `baseline`
+    may be empty.
     """
 
     stream: str
@@ -185,7 +186,10 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without predictions. `expected` is the number of predictions that are usual then."""
+    """A period without predictions.
+
+    `expected` is the usual number of predictions in a period of this length.
+    """
 
     start: datetime
     end: datetime

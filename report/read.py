@@ -35,20 +35,20 @@ BUCKETS: Final = 60  # a span of up to 59 weeks has at most this many time steps
 LABELS: Final = 20
 NEWEST: Final = 12  # the number of newest predictions that are read
 SHOWN: Final = 8  # rows of the table of feedback, and of each table of uncertain or strange texts
-ASKED: Final = 100  # so many predictions are read in order to show `SHOWN` different texts
+ASKED: Final = 100  # the number of predictions that are read, to show `SHOWN` different texts
 # Only this many of the newest documents are read. If there may be more, the page says so.
 VERDICTS: Final = 700  # enough for one stream and a week
 DRIFTS: Final = 4000
 OTHERS: Final = 50
 CANARIES: Final = 100  # enough for a day, in which the scheduled canary runs 96 times
-# A gap (a time without predictions) at the end of the span counts only if at least this many time
+# A gap (a period without predictions) at the end of the span counts only if at least this many time
 # steps have predictions.
 STEADY: Final = 10
 TWENTIETHS: Final = 20  # the number of bins of the score, from 0 to 1
 # OpenSearch keeps a score as a 32-bit float. Near 1, the error of such a float is at most 3.0e-8
-# (2^-25), and the largest float below 1 is 1 - 6.0e-8 (1 - 2^-24). All bins begin 5e-8 lower, which
-# is between these two numbers: a score of 0.95 is then in the bin from 0.95 to 1, and the last bin
-# has only scores of exactly 1.
+# (2^-25), and the largest float below 1 is 1 - 6.0e-8 (1 - 2^-24). All bins begin 5e-8 lower. This
+# is more than 3.0e-8, so a score of 0.95 is in the bin from 0.95 to 1. It is less than 6.0e-8, so
+# the last bin has only scores of exactly 1.
 OFFSET: Final = -5e-8
 _ENDED: Final = ({"exists": {"field": "monitor.start"}}, {"exists": {"field": "monitor.end"}})
 MUCH: Final = 1000  # the largest number of characters of a text that are kept
@@ -436,14 +436,14 @@ def _said(hit: Document) -> Said:
 
 
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
-    """Yield each time without predictions in which at least `CERTAIN` predictions were expected.
+    """Yield the periods that have no predictions, although at least `CERTAIN` were expected.
 
     Between two buckets with predictions, the expected number is computed from the mean of all
     buckets that have predictions. At the end of the span, it is computed from the mean of all
     buckets from the first to the last one that has predictions. If 20 predictions are expected at
     random times, the probability that there is none is e^-20.
 
-    A time without predictions at the end of the span is a gap only if at least `STEADY` buckets
+    A period without predictions at the end of the span is a gap only if at least `STEADY` buckets
     have predictions, so that no gap is shown after a few requests that were sent by hand.
     """
     there = [at for at, one in enumerate(buckets) if one.predictions]

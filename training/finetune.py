@@ -64,8 +64,8 @@ def fit(
     batches of similar length. The word embeddings are not trained. With a `selection`, the model
     gets the weights of the epoch with the highest Matthews correlation on these examples.
     """
-    # Because each stage sets the seed, its result does not change if earlier stages are loaded from
-    # files instead of run.
+    # Each stage sets the seed. So the stage has the same result, whether the earlier stages run now
+    # or their results are loaded from files.
     torch.manual_seed(stage.seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -133,9 +133,9 @@ def cost(sample: Sample) -> str | None:
         return None
     shift, better = (sqrt((43.6 - 15) * (1 / 200 + 1 / rows)) for rows in (profile, 3000))
     return (
-        f"{count} rows are few. In half of the windows of 200 predictions, the monitor finds a "
-        f"shift of {shift:.2f} standard deviations; with 5,000 rows it would find a shift of "
-        f"{better:.2f}. An accuracy of 80 % is known to ± {1.96 * sqrt(0.16 / profile):.1%} only. "
+        f"{count} rows are few. To be found in half of the windows of 200 predictions, a shift "
+        f"must be {shift:.2f} standard deviations; with 5,000 rows, {better:.2f} would be enough. "
+        f"An accuracy of 80 % is known to ± {1.96 * sqrt(0.16 / profile):.1%} only. "
         f"Give more rows if you have them; more than {ENOUGH:,} rows cause no warning."
     )
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMPONENTS: Final = 8
-# The steps in a standard deviation. A byte covers eight deviations on each side of the mean.
+# The number that stands for one standard deviation in a signature. So a byte covers eight standard
+# deviations on each side of the mean.
 STEPS: Final = 16
 BUCKETS: Final = 1 << 16
 MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
@@ -28,7 +29,7 @@ class Signature:
     """The parameters that turn a pooled layer into a signature.
 
     A signature is `(pooled - centre) @ projection`, rounded and clipped to a byte. `mean` and
-    `covariance` describe the signatures of the reference, in steps of the byte.
+    `covariance` are the mean and the covariance of the reference's signatures.
     """
 
     centre: NDArray[np.float32]  # shape (width)

@@ -68,8 +68,8 @@ def _false_alarm_table(results: Results) -> str:
         "windows in a row",
         "false windows, %",
         *kinds,
-        "most in one draw",
-        "days with at most one notice",
+        "most notices in one draw",
+        "at most one notice in this many days",
         "used",
     ]
     return _table(head, rows)
@@ -81,7 +81,7 @@ def _false_alarms(results: Results) -> str:
         [f["traffic"], _percent(f["false_windows"]), f"{f['notices_in_30_days']:.2f}", f["most"]]
         for f in lines
     ]
-    head = ["traffic", "false windows, %", "notices in 30 days", "most in one draw"]
+    head = ["traffic", "false windows, %", "notices in 30 days", "most notices in one draw"]
     return _table(head, rows)
 
 
@@ -168,7 +168,7 @@ def _changes(changes: Mapping[str, Any]) -> str:
             "level x windows in a row",
             "unusual windows, %",
             "notices in 30 days",
-            "most in one draw",
+            "most notices in one draw",
         ],
         rows,
     )
@@ -224,8 +224,8 @@ def _estimated(lines: Lines) -> str:
         "interval holds the truth, %",
         "interval holds the truth if the noise of calibration is left out, %",
         "bias of all splits",
-        "bias of one split, mean size",
-        "error of a window, mean size",
+        "bias of one split (mean absolute value)",
+        "error of a window (mean absolute value)",
     ]
     return _table(head, rows)
 

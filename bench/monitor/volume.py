@@ -1,4 +1,4 @@
-"""Measures the monitor at several numbers of predictions a day.
+"""Measures the monitor with several volumes of traffic, from 50 to 1,000,000 predictions a day.
 
 Three things are measured: whether a baseline is armed, the delay of a notice, and which drifts are
 detected. A baseline is armed if it has enough windows for notices to be sent.

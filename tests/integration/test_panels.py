@@ -648,7 +648,10 @@ def test_a_panel_is_empty_for_a_time_without_documents(
 
 
 def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> None:
-    """Documents of earlier versions have no `@kind`, but the panels must show them."""
+    """The shipper gives such a record the `@kind` log, so the panels leave it out.
+
+    Documents without `@kind` are from earlier versions of the shipper, and are on the panels.
+    """
     noon = datetime(2002, 6, 16, 12, tzinfo=UTC)
     record = RECORDS["prediction"] | {"prediction": {"label": "first", "score": 0.55}}
     forged = [

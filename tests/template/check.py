@@ -1,7 +1,7 @@
 """A decorator that makes a test from a check of the stack.
 
-The arguments of the decorator are stacks (*shapes*, see stacks.py) that must pass the check, and
-flaws. A stack with one of the flaws must fail the check.
+The arguments of the decorator are stacks (*shapes*, see stacks.py) and flaws. Every stack must pass
+the check. A stack with one of the flaws must fail the check.
 """
 
 from __future__ import annotations

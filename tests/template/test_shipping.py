@@ -104,7 +104,7 @@ def test_a_failed_payload_becomes_a_dead_letter(stack: Stack) -> None:
     ("ShipperFunctionPredictions.Properties.FilterName", "prediction-monitor-records"),
 )
 def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
-    """Only log groups with records, and groups that a parameter names, are subscribed.
+    """Only log groups with records, and groups given in a parameter, are subscribed.
 
     If the shipper got its own lines, or those of the replay, it would write more lines about them
     without end.

@@ -110,7 +110,7 @@ def _json(text: str) -> Any:
         raise Refused(
             "body-not-json", f"The body is not JSON: {problem.msg} (character {problem.pos})."
         ) from None
-    # A number has thousands of digits, or the nesting is deeper than any request needs.
+    # A number with too many digits gives a ValueError, and deep nesting a RecursionError.
     except (ValueError, RecursionError):
         raise Refused(
             "body-not-json", "The body has a number that is too long, or is nested too deeply."

@@ -165,7 +165,10 @@ def _copies(server: Server, found: Mapping[str, Any] | None) -> int | None:
 
 
 def _comparable(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the template with full names and text values of its settings, for a comparison."""
+    """Return the template in a form that can be compared with another template.
+
+    Each setting has its full name (with dots), and its value is converted to a string.
+    """
     inner = template["template"] or {}
     return {**template, "template": {**inner, "settings": dict(_flat(inner.get("settings", {})))}}
 

@@ -22,8 +22,8 @@ def foreign_groups(
 ) -> list[str]:
     """Return at most `NAMED` foreign log groups. Raises `UserError`.
 
-    A log group is foreign if it is not in `groups`, and has a document of the last `DAYS` days
-    whose `@stack` names none of `stacks`.
+    A log group is foreign if it is not in `groups`, and if it wrote a foreign document in the last
+    `DAYS` days. A document is foreign if its field `@stack` is missing or is not in `stacks`.
 
     Each search finds one more log group. An aggregation would find all groups at once, but it fails
     if somebody else's index maps the field as text.

@@ -1,7 +1,7 @@
 """The commands by which people stop or allow messages, and `show`, which lists their decisions.
 
-A silence is a time about which no messages are sent. Each decision is a document in the monitor's
-own index, with the person, the time and the reason. The next scheduled run reads it.
+A silence is a period without messages. Each decision is a document in the monitor's own index, with
+the person, the time and the reason. The next scheduled run reads the document.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def mute_command(context: Context) -> int:
 
 
 def expect_command(context: Context) -> int:
-    """Run `expect`: send no messages about a time in which a change is expected."""
+    """Run `expect`: send no messages about a period in which a change is expected."""
     now, options = time.time(), context.options
     end = _until(options.last, now, name="--to")
     if options.first >= end:
@@ -73,7 +73,8 @@ def _silence(context: Context, kind: muting.Kind, start: int, end: int, now: flo
     options = context.options
     if end - max(start, int(now)) > LONGEST:
         raise Refused(
-            f"a silence lasts at most {LONGEST // DAY} days: if the change stays, accept a baseline"
+            f"a silence lasts at most {LONGEST // DAY} days: give an earlier end, or, if the "
+            "traffic has changed for good, accept a new baseline"
         )
     decision = Silence(kind, start, end, options.by, options.reason, int(now))
     for stream in context.streams(*lately()):

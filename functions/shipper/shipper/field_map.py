@@ -12,7 +12,7 @@ from typing import Any, Final
 from shipper.json_text import Fields
 
 Path = tuple[str, ...]
-FieldMap = Mapping[str, Path]  # from a target to the parts of the user's name for this field
+FieldMap = Mapping[str, Path]  # from a target to the parts of the field's path in the line
 
 TARGETS: Final = (
     "text",

@@ -111,7 +111,7 @@ def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
     assert "retention of existing indices (1 cwl-* index, 1 without this policy): missing" in output
 
 
-def test_an_index_that_cannot_get_the_new_policy_yet_gets_the_policy_later(
+def test_an_index_that_cannot_get_the_new_policy_at_once_gets_it_later(
     domain: Domain, run: Run
 ) -> None:
     run("install", "--retention-days", "30")
@@ -145,7 +145,7 @@ def test_a_server_without_ism_is_reported_and_is_no_failure(
         assert f"{sentence}: left alone" in output
 
 
-def test_if_no_days_were_ever_given_no_index_is_deleted(domain: Domain, run: Run) -> None:
+def test_no_index_is_deleted_before_a_number_of_days_is_given(domain: Domain, run: Run) -> None:
     domain.indices = {"cwl-1": (None, None)}
     for arguments in ((), ("--adopt",)):
         code, output, _ = run("install", *arguments, days=None)

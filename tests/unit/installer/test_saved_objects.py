@@ -206,9 +206,8 @@ def test_every_field_that_a_panel_uses_is_in_the_index_template(one: SavedObject
 
 
 @asking("search", "visualization")
-def test_panels_count_live_traffic_and_panels_of_shipping_mention_other_documents(
-    one: SavedObject,
-) -> None:
+def test_every_query_selects_live_traffic_and_the_right_documents(one: SavedObject) -> None:
+    """Panels of shipping select all kinds of documents, and their descriptions say so."""
     assert source(one)["query"]["language"] == "lucene"
     assert query(one).startswith(LIVE)
     kinds = re.compile(
@@ -343,7 +342,7 @@ def test_a_panel_sends_at_most_one_search_which_filters_by_time(one: SavedObject
 
 def test_every_panel_but_one_is_on_exactly_one_dashboard() -> None:
     shown = [reference["id"] for one in of("dashboard") for reference in one.references]
-    # This saved search is on no dashboard, because a table of the strangest texts is on one.
+    # The saved search *Strangest inputs* is on no dashboard, but the table *Strangest texts* is.
     alone = "prediction-monitor-strangest"
     assert sorted([*shown, alone]) == sorted(one.id for one in of("search", "visualization"))
 
@@ -540,7 +539,7 @@ def test_bars_that_are_not_wholly_in_the_time_range_are_left_out(
     start: int, shown: list[int]
 ) -> None:
     span = (NOON + timedelta(seconds=start), NOON + timedelta(seconds=start, minutes=15))
-    end = span[1] - timedelta(seconds=29)  # a bar that is not over
+    end = span[1] - timedelta(seconds=29)  # the time step of this bar has not ended
     panel = OBJECTS["prediction-monitor-label-share"]
     moments = [*(NOON + timedelta(seconds=each) for each in (-30, 0, 30)), end]
     times = [

@@ -46,7 +46,7 @@ def test_the_sentence_says_that_no_row_is_strict_enough() -> None:
     )
 
 
-def test_for_the_default_setting_a_row_is_strict_enough_for_each_size_of_baseline() -> None:
+def test_every_size_of_baseline_has_a_row_that_is_strict_enough_for_the_default_setting() -> None:
     for windows in sorted({row.windows for row in false_alarm_table.rows()}):
         assert choose(windows).kept
     assert all(

@@ -86,7 +86,7 @@ def test_only_the_first_window_of_a_notice_is_marked_as_its_beginning() -> None:
     assert words(findings)[:3] == [Verdict.UNUSUAL, Verdict.NOTICE, Verdict.NOTICE]
     assert [finding.begins for finding in findings[:4]] == [False, True, False, False]
     assert "share of the label" in findings[1].sentence
-    assert ["accept days after the change" in finding.sentence for finding in findings[:3]] == [
+    assert ["accept a new baseline" in finding.sentence for finding in findings[:3]] == [
         False, True, False,
     ]  # fmt: skip
 
@@ -158,7 +158,7 @@ def test_a_weekday_that_the_baseline_lacks_gives_no_notice() -> None:
     without = replace(reference(), baseline=replace(reference().baseline, weekdays=(3, 4, 5, 6)))
     _, findings = followed(day(given={"prediction.label": "spam"}), accepted=without)
     assert set(words(findings)) == {Verdict.UNUSUAL}
-    assert "no such weekday" in findings[0].sentence
+    assert "does not cover this weekday" in findings[0].sentence
 
 
 def test_windows_with_too_few_predictions_are_insufficient() -> None:

@@ -455,7 +455,7 @@ def test_letters_are_replayed_one_by_one(bucket: Bucket) -> None:
         ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
     ],
 )
-def test_after_an_error_of_the_bucket_the_letter_waits_and_delivered_lines_count(
+def test_after_an_error_of_the_bucket_the_letter_waits_and_its_delivered_lines_slow_the_replay(
     *,
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
@@ -464,9 +464,9 @@ def test_after_an_error_of_the_bucket_the_letter_waits_and_delivered_lines_count
     delivered: int,
     reason: str,
 ) -> None:
-    """Delivered lines count towards the rate.
+    """The replay pauses after it has delivered lines, also if their letter stays in the bucket.
 
-    Otherwise each replay would send the lines of these letters again at full speed.
+    Without the pause, each replay would send these lines again at full speed.
     """
     found = [put(bucket, f"{KEY}-{number}") for number in range(5)]
 

@@ -67,7 +67,8 @@ def test_the_field_map_renames_the_id_but_not_the_label() -> None:
     assert "prediction" not in source
 
 
-def test_the_service_that_logs_feedback_is_not_taken_for_the_model() -> None:
+def test_the_field_map_adds_neither_the_model_nor_the_traffic_to_feedback() -> None:
+    """The service that logs the feedback is not the model."""
     rules = Rules(names=field_map("prediction_id=id,model.name=service,traffic=stage"))
     line = {"message": "feedback", "id": 17, "label": "positive", "service": "reviews"}
     source = made(json.dumps(line | {"stage": "test"}), rules)

@@ -18,9 +18,9 @@ from monitor.summaries.summary import Moments
 Z: Final = 1.959964  # quantile of the normal distribution for a two-sided 95 % interval
 ENOUGH: Final = 100  # with fewer labels, known accuracy is not compared with the card
 CANNOT_SEE: Final = (
-    "An estimate from scores cannot show that the model exchanges its labels, that usual texts get "
-    "wrong answers, or that labels occur more or less often than before. Only right labels show "
-    "this."
+    "An estimate from scores cannot show that two labels are exchanged (each stands for the "
+    "other), that usual texts get wrong answers, or that labels occur more or less often than "
+    "before. Only right labels show this."
 )
 NO_ESTIMATE: Final = (
     "No estimated accuracy: the texts are unlike the model's profile, and for such texts nothing "
@@ -170,8 +170,9 @@ def expected(labelled: Labelled, card: Card) -> Interval:
 
     If the labels are a random sample, or if there are no scores, this is the card's interval.
     Otherwise it is the lower of two intervals: the card's interval, and an interval of the same
-    width around the mean score of the labelled predictions. The reason: somebody who labels the
-    least certain predictions finds a larger share of wrong answers than all predictions have.
+    width around the mean score of the labelled predictions. The reason: people often label the
+    least certain predictions. Wrong answers are more frequent among these than among all
+    predictions.
     """
     score, (low, high) = labelled.known.score, card.accuracy
     if labelled.random or score is None:

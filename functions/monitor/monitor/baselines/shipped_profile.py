@@ -35,10 +35,11 @@ def shipped_profile(places: tuple[Path, ...] = PLACES) -> Profile | None:
 
 
 def shipped_golden() -> Golden:
-    """Return the facts about the model's golden sentences that messages use.
+    """Return facts about the model and its golden sentences, for messages.
 
-    Golden sentences are texts with known answers (golden_sentences.py). If they cannot be read, the
-    result is empty, because messages can do without them. The canary reports the problem.
+    Golden sentences are texts with known answers (golden_sentences.py). If the golden sentences
+    cannot be read, the result is empty, because messages can do without these facts. The canary
+    reports the problem.
     """
     try:
         model = shipped_model()

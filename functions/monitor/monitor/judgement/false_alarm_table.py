@@ -81,11 +81,12 @@ def choose(
     streams: int = 1,
     table: tuple[Row, ...] | None = None,
 ) -> Choice:
-    """Choose a row that promises at least `days` for all streams together.
+    """Choose the row for the setting: at most one false notice in `days` days.
 
-    Among such rows, the row with the fewest days is chosen. If there is no such row, the row with
-    the most days is chosen. Only rows of one size of baseline are considered: the largest size that
-    is not above `windows`, or the smallest size if all are above.
+    The false notices of all streams count together. If several rows promise this rate, the least
+    strict row is chosen (the smallest `Row.days`). If no row promises this rate, the strictest row
+    is chosen (the largest `Row.days`). Only rows of one size of baseline are considered: the
+    largest size that is not above `windows`, or the smallest size if all are above.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})

@@ -1,4 +1,4 @@
-"""Times in which no messages are sent (silences).
+"""Silences: periods without messages.
 
 A person mutes messages for a time, or announces a time of unusual traffic. During a silence,
 windows are judged and shown in charts as usual. If a notice (several unusual windows in a row)
