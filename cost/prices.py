@@ -32,7 +32,7 @@ class Price:
     def cost(self, quantity: float) -> float:
         """Return the dollars for a number of units.
 
-        Raises `UserError` if the price is not known for so many units.
+        Raises `UserError` if the price for this number of units is not known.
         """
         if self.up_to is not None and quantity > self.up_to:
             raise UserError(

@@ -36,8 +36,8 @@ ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
     "environment variables, with defaults: API_PORT (3000), PAGE_PORT (the next free port), "
     "OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (none; the address of your own server), "
-    "LOG_TEXT (true; false keeps raw text out of the log), MODEL (none; the folder of your own "
-    "model), KEEP (none; a folder in which documents survive a restart)"
+    "LOG_TEXT (true; the value false keeps raw text out of the log), MODEL (none; the folder of "
+    "your own model), KEEP (none; a folder in which documents survive a restart)"
 )
 
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     tried.add_argument("pattern", metavar="PATTERN")
     shipped = commands.add_parser(
-        "ship", help="ship your own log lines into the stack that make serve runs"
+        "ship", help='ship your own log lines into the OpenSearch of a running "make serve"'
     )
     shipped.add_argument(
         "--follow", action="store_true", help="also ship lines that are added later, until Ctrl-C"

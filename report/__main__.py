@@ -29,10 +29,10 @@ from tools.printable import plain
 
 PROGRAM: Final = "python -m report"
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password for --user, or for the user name in the address if
-the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch,
---stack and --index-prefix are not given. If no user is given, requests to an Amazon domain are
-signed with the AWS credentials that the AWS CLI would use."""
+environment: {PASSWORD} is the user's password, unless the address contains a password.
+OPENSEARCH_URL, STACK and INDEX_PREFIX are used if --opensearch, --stack and --index-prefix are not
+given. If no user is given, requests to an Amazon domain are signed with the AWS credentials that
+the AWS CLI would use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,10 +19,10 @@ from report.read import DRIFTS, OTHERS, SHOWN, VERDICTS
 from tools.printable import plain
 
 FOLDER: Final = Path(__file__).parent
-TEXT: Final = 300  # a longer text is cut after so many characters
-NAME: Final = 60  # a longer label, version or flag is cut after so many characters
+TEXT: Final = 300  # the largest number of characters of a text; a longer text is cut
+NAME: Final = 60  # the largest number of characters of a label, version or flag
 SPARK: Final = 60  # the small plot of a signal shows at most this many windows
-STRIPE: Final = 160  # a longer tooltip of a stripe is cut after so many characters
+STRIPE: Final = 160  # the largest number of characters of a stripe's tooltip
 # The largest effect that the small plot of a signal shows, in multiples of the signal's floor. The
 # floor is the smallest effect that counts.
 TOP: Final = 3.0

@@ -10,8 +10,9 @@ from typing import Final
 from tools.root import ROOT
 
 RESULTS: Final = ROOT / "bench" / "results.json"
-# The name of the row in `RESULTS`, by the number of records in a payload. The row has the processor
-# time of the handler; the floor is the program with which the handler is compared.
+# The names of rows in `RESULTS`, by the number of records in a payload. Only one value of a row is
+# used: the handler's processor time per record. (A row also compares the handler with another
+# program, the floor.)
 ROWS: Final = {
     1: "an invocation, 1 record: handler / floor",
     5: "an invocation, 5 records: handler / floor",

@@ -179,9 +179,10 @@ class Stack:
     def wait(self, episode: Episode) -> int:
         """Wait until the fault has struck `episode.strikes` requests.
 
-        The wait ends earlier if no event waits on the direct route, which gives an event up after
-        some retries. The route through the stream is not checked, because it retries until the
-        fault ends. Returns the number of requests that the fault has struck.
+        The wait ends earlier if no event waits on the direct route. On this route, each event has
+        only some retries, so the requests can end before the fault has struck enough of them. The
+        route through the stream is not checked, because it retries until the fault ends. Returns
+        the number of requests that the fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.routes[0].drain(0):

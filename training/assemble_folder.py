@@ -128,8 +128,8 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
     """Return the usual scripts (writing systems) of the sample, and two limits.
 
     A script is usual if at least 1 % of the texts have it. The limits are for the share of unknown
-    word pieces, and for the share of non-letters. A text that reaches a limit is unusual. Each
-    limit is between .5 and 1. At most 1 % of the texts reach a limit below 1.
+    word pieces, and for the share of non-letters. A text that reaches a limit is unusual. `_rare`
+    chooses each limit.
     """
     encode, unknown = _encoder(tokenizer, 1 << 30), None
     if checkpoint.unknown is not None:
@@ -159,9 +159,10 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 
 
 def _rare(shares: list[float]) -> float:
-    """Return the lowest of .5, .55, ..., 1 that at most 1 % of the shares reach.
+    """Return the limit that makes a share unusual.
 
-    If there is none, return 1.
+    The limits .5, .55, ..., 1 are tried in this order. The first one is returned for which at most
+    1 % of the shares are at or above the limit. If there is no such limit, 1 is returned.
     """
     steps = [step / 20 for step in range(10, 21)]
     return next(

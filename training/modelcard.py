@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+# A sentence about each form of a graph (optimise_graph.py).
+FORMS: Final = {
+    "8-bit products": "It multiplies matrices of 8-bit numbers.",
+    "8-bit weights in blocks": "Its weights have 8 bits, and a scale for each block of weights.",
+    "32 bits": "Its numbers have 32 bits, like those of the checkpoint.",
+}
 
 
 def markdown(card: dict[str, Any], profile: dict[str, Any]) -> str:
@@ -48,9 +55,10 @@ Labels: {", ".join(f"`{label}`" for label in card["labels"])}. The model reads a
 
 {quality}
 
-The model is a {card["architecture"]} in ONNX ({kernels["form"]}). It was compared with the
-checkpoint from which it was made, on {kernels["texts"]} texts: {kernels["labels_changed"]} texts
-have another label, and no probability differs by more than {kernels["largest_difference"]}.
+The model is a {card["architecture"]} in ONNX. {FORMS[kernels["form"]]}
+It was compared with the checkpoint from which it was made, on {kernels["texts"]} texts:
+{kernels["labels_changed"]} texts have another label, and no probability differs by more than
+{kernels["largest_difference"]}.
 
 In addition to the logits, the model gives numbers that describe each text:
 - the signature, eight numbers for the content;

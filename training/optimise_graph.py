@@ -26,7 +26,7 @@ logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(lo
 
 
 def dynamic(source: Path, target: Path) -> None:
-    """Write a graph with 8-bit products.
+    """Write a graph that multiplies matrices of 8-bit numbers.
 
     Weights have 7 bits and one scale per output. Activations have 8 bits, scaled at run time by
     their range. Weights have only 7 bits because processors without VNNI add two products in 16

@@ -1,4 +1,4 @@
-"""Measures the share of windows with drifted text in which the signature shows the drift.
+"""Measures how often the signature shows that the texts of a window have drifted.
 
 A signature is eight numbers that describe a text. For comparison, signatures made from the
 published base encoder are measured too. Run `python -m training.power --data FOLDER`.
@@ -98,8 +98,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     chance = random.Random(SEED)
     reference = [example.sentence for example in parts.aside]
-    # The windows have sentences of the dev set, because the model was not trained on them. It was
-    # trained on the sentences of the selection set.
+    # The windows need sentences on which the packaged model was not trained. The selection set was
+    # part of its training data (training/README.md), so only the dev set is used.
     clean = [example.sentence for example in parts.dev]
     kinds: dict[str, tuple[list[str], float]] = {
         "25 % EWT": (chance.sample(web, 1500), 0.25),

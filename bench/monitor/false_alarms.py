@@ -29,9 +29,9 @@ STREAM: Final = Stream("bench", "bench", "bench")
 WINDOW: Final = 800
 LEVELS: Final = (0.02, 0.01, 0.005, 0.002, 0.001)
 IN_A_ROW: Final = (2, 3)
-# In every row of the table, so many consecutive unusual windows begin a notice. A row with two
-# windows can promise the same rate of false notices, but gives about three times as many notices
-# about new sources of traffic as a row with three windows.
+# The number of consecutive unusual windows that begin a notice. It is the same in every row of
+# false_alarm_table.json. With two windows, the rate of false notices could be equally low, but new
+# sources of traffic would give about three times as many notices.
 USED: Final = 3
 # Sizes of baseline: each key is a number of windows, and its value is the number of days from which
 # they are taken. A window has 800 rows, and a day has 19,200. Seven days of real traffic often have

@@ -233,7 +233,7 @@ def refused(name: str) -> None:
 
 
 def deep(text: str) -> bool:
-    """Return whether a text may be nested so deeply that only `spliced` or only `read` accepts it.
+    """Return whether a text may be nested too deeply for one of `spliced` and `read`.
 
     No index accepts such fields.
     """

@@ -63,7 +63,7 @@ def test_run_finds_a_document_for_every_prediction(ports: dict[str, str]) -> Non
     assert ended.stderr == ""
 
 
-def test_run_uses_the_server_that_opensearch_url_names(
+def test_run_uses_the_server_of_the_variable_opensearch_url(
     running: Stack, ports: dict[str, str]
 ) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": running.opensearch_url + "/"})

@@ -58,7 +58,7 @@ def shipped(running: Stack, group: str, *paths: Path, **more: Any) -> list[str]:
     return said
 
 
-def test_sample_lines_that_are_shipped_twice_are_once_in_the_index_of_their_day(
+def test_shipping_the_sample_twice_makes_one_document_for_each_line_in_the_index_of_its_day(
     running: Stack,
 ) -> None:
     said = [text for _ in range(2) for text in shipped(running, "sample", SAMPLE)]
@@ -199,7 +199,7 @@ def test_the_command_reports_the_progress_of_thousands_of_lines(
     ]
 
 
-def test_each_line_of_a_month_is_once_in_the_index_of_its_day(
+def test_each_line_of_a_month_has_one_document_in_the_index_of_its_day(
     running: Stack, tmp_path: Path
 ) -> None:
     first, path = datetime(2025, 9, 1, tzinfo=UTC), tmp_path / "month.log"
@@ -219,7 +219,7 @@ def test_each_line_of_a_month_is_once_in_the_index_of_its_day(
         assert {bucket["key"]: bucket["doc_count"] for bucket in found} == wanted
 
 
-def test_values_and_types_of_fields_equal_those_from_the_function_of_the_console(
+def test_our_fields_have_the_values_and_types_that_the_function_of_the_console_gives(
     running: Stack, tmp_path: Path
 ) -> None:
     url, path = running.opensearch_url, tmp_path / "lines.log"

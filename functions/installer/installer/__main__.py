@@ -62,7 +62,7 @@ template, retention policy, roles and their mapping, saved objects. requests.jso
 each request. An administrator can review the files, or apply them in another way, so that no
 function needs an administrator's secret. The command contacts no server."""
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password for --user, or for an address with a name and no password;
+environment: {PASSWORD} is the user's password, unless the address contains a password.
 OPENSEARCH_URL is the default of --opensearch."""
 
 

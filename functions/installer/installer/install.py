@@ -251,7 +251,8 @@ def remove(
 def plan(asked: DesiredState, left: str = "") -> list[Step]:
     """Return all steps, each after the steps that it needs. Raises `UserError`.
 
-    `left` is a reason to leave template and policy as they are, or empty.
+    If template and policy must be left as they are, `left` is the reason. Otherwise `left` is
+    empty.
     """
     steps: list[Step] = []
     if asked.opensearch:
@@ -276,7 +277,9 @@ def plan(asked: DesiredState, left: str = "") -> list[Step]:
 def _installed(
     dashboards: Dashboards, objects: Sequence[SavedObject], scope: Scope
 ) -> tuple[Scope, Mapping[str, Manifest]]:
-    """Return the scope, and the manifest of each stack that uses the prefix, by the stack's name.
+    """Return the scope, and the manifests of all stacks that use the prefix.
+
+    The keys of the manifests are the names of the stacks.
 
     In the returned scope, `former` is true if this stack uses the former names, which do not
     include a stack's name. The manifest in the index pattern with the former name tells which stack

@@ -51,10 +51,10 @@ from monitor.settings import days_of
 from monitor.summaries.store import Conflict
 
 ENVIRONMENT: Final = f"""\
-environment: {PASSWORD} is the password for --user, or for the user name in the address if
-the address has no password. OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults of
---opensearch, --stack and --index-prefix. If no user is given, requests to an Amazon domain
-are signed with the AWS credentials that the AWS CLI would use."""
+environment: {PASSWORD} is the user's password, unless the address contains a password.
+OPENSEARCH_URL, STACK and INDEX_PREFIX are the defaults of --opensearch, --stack and
+--index-prefix. If no user is given, requests to an Amazon domain are signed with the AWS
+credentials that the AWS CLI would use."""
 ACCEPT: Final = """\
 Accepts whole days (UTC) of one stream as the stream's baseline: at least 3 days, better 7 or more.
 A stream is the predictions of one model in one log group of a stack. If summaries are missing, the
@@ -74,9 +74,9 @@ REASON: Final = 500  # the largest number of characters in a reason
 MOST_REVIEWED: Final = 5000
 REVIEW: Final = """\
 Writes two groups of predictions with their texts into a CSV file: a random sample, and the least
-certain predictions. Fill in the column label, and give the file to the command feedback, which
-leaves out rows without a label. Only the random sample (source audit) shows the accuracy of all
-predictions."""
+certain predictions. Fill in the column label, and give the file to the command "feedback", which
+leaves out rows without a label. Only the random sample shows the accuracy of all predictions. Its
+rows have "audit" in the column source."""
 ACCURACY: Final = """\
 Shows the accuracy of each version with its 95 % interval, computed from the labels of the last
 thirty days. Also shows the share of predictions with a label, the labels that the model confuses,
@@ -161,7 +161,10 @@ def _feedback(commands: Commands) -> None:
     add("--dry-run", action="store_true", help="look up every row, and write nothing")
     text = "write the rows that did not join into this CSV file, each with the reason"
     add("--rejected", metavar="FILE.csv", help=text)
-    text = "the source, for rows that give none (audit: a person labelled a random sample)"
+    text = (
+        "the source that is stored for rows without a source; audit means that a person labelled a "
+        "random sample"
+    )
     add("--source", choices=sorted(SOURCES), help=text)
 
 
@@ -231,7 +234,7 @@ def _add(
         add("--opensearch", metavar="URL", default=os.environ.get("OPENSEARCH_URL"), help=text)
         text = f"sign in with this name, and the password in {PASSWORD}"
         add("--user", metavar="NAME", help=text)
-        text = "the stack that made the predictions; make serve uses the name local"
+        text = 'the name of the stack that made the predictions ("local" for "make serve")'
         add("--stack", metavar="NAME", default=os.environ.get("STACK"), help=text)
         text = "prefix of the names of the prediction indices (%(default)s)"
         prefix = os.environ.get("INDEX_PREFIX") or PREFIX
@@ -306,6 +309,7 @@ def _count(text: str) -> int:
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise ValueError(
-            f"{text!r} is not the number of a baseline: the command baseline list shows the numbers"
+            f"{text!r} is not the number of a baseline:"
+            ' the command "baseline list" shows the numbers'
         )
     return int(text)

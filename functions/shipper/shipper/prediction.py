@@ -28,9 +28,9 @@ OWN: Final = "record_version"  # only records of this project have this field
 # Fields of feedback that are moved below `feedback` in the document. At the root, a name such as
 # `source` would clash with fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
-# The only field of feedback for which the user's field map is used. The map was made for the lines
-# of the model. Another service may log the feedback, and may use the map's other names for other
-# things.
+# The user's field map is used for this field of feedback, and for no other. The map was made for
+# the lines of the model. If another service logs the feedback, the names of its other fields may
+# have a different meaning from the same names in the map.
 ID: Final = "prediction_id"
 
 

@@ -44,7 +44,7 @@ def described(signal: str, part: str, now: Summary, usual: Summary | None = USUA
         ("means", "input.words", {"input.words": 3}, ("shorter", "median words of a text"), 3),
         ("input.words", "part 1 of 10", {"input.words": 3}, ("shorter", "median words"), 3),
         ("input.words", "part 10 of 10", {"input.words": 60}, ("longer", "median words"), 60),
-        ("means", "input.sig.s3", {"input.sig.s3": 40}, ("another kind", "signature"), 40),
+        ("means", "input.sig.s3", {"input.sig.s3": 40}, ("not of the usual kind", "signature"), 40),
         ("means", "input.novelty", {"input.novelty": 3}, ("less like", "mean novelty"), 3),
         ("means", "prediction.score", {"prediction.score": 0.9}, ("more sure", "mean score"), 0.9),
         (

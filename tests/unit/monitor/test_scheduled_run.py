@@ -128,7 +128,7 @@ def test_a_stream_with_an_unreadable_baseline_is_counted_as_failed(
 
 
 @pytest.mark.parametrize(("each", "days"), [(3, 120), (400, 14)])
-def test_the_command_feasible_reads_more_days_if_traffic_is_low(
+def test_the_command_named_feasible_reads_more_days_if_traffic_is_low(
     each: int, days: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed = MONDAY + 200 * DAY

@@ -89,7 +89,7 @@ def test_a_digest_has_the_numbers_of_two_weeks() -> None:
     assert messages(kept, replace(reference(), armed=True)) == []
 
 
-def test_a_first_week_without_predictions_gives_a_digest_and_a_second_gives_none() -> None:
+def test_only_the_first_of_two_weeks_without_predictions_gives_a_digest() -> None:
     kept = slots(4, 30, np.random.default_rng(3), start=AT - 2 * WEEK)
     (message,) = messages(kept, None)
     assert "There was no prediction in this week." in message["text"]

@@ -1,8 +1,8 @@
 """Tests that each document is in the index once, or counted with the reason of its failure.
 
-A busy document is one that the server refused because it was busy. A rescued document is one that
-the index refused at first, and accepted with fewer fields. The possible sets of fields are called
-forms (`Form`).
+A busy document is one that the server refused because the server was busy. A rescued document is
+one that the index refused at first, and accepted with fewer fields. The possible sets of fields are
+called forms (`Form`).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def deliver(
 
 
 def chunked(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Limit each chunk, the documents of one request, to `count` documents.
+    """Limit each chunk to `count` documents. A chunk has the documents of one request.
 
     The documents must be made by `made`, and their ids must have one character.
     """
@@ -353,7 +353,7 @@ def test_a_pause_that_lasts_too_long_ends_the_delivery(
         pytest.param([TOO_LARGE, None, None], [], id="too large"),
     ],
 )
-def test_after_a_chunk_for_which_the_server_is_unavailable_a_pause_follows(
+def test_a_pause_follows_each_chunk_for_which_the_server_was_unavailable(
     *,
     bulk: Bulk,
     deliver: Deliver,

@@ -59,13 +59,13 @@ def review_command(context: Context) -> int:
         raise Refused(f"{options.file} cannot be written ({problem.strerror})") from None
     random = sum(row["source"] == "audit" for row in rows.values())
     print(
-        f"{options.file}: a random sample of {random} predictions (source audit), and the "
-        f"{len(rows) - random} least certain of the other predictions (source human)."
+        f"{options.file}: a random sample of {random} predictions (source: audit), and the "
+        f"{len(rows) - random} least certain of the other predictions (source: human)."
     )
     print(
         "Fill in the column label. Label the rows of the random sample in their order, all of them "
         "or only the first ones, and skip none: rows that you choose are not random. Then give the "
-        "file to the command feedback."
+        'file to the command "feedback".'
     )
     return 0
 

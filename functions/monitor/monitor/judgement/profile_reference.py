@@ -37,12 +37,15 @@ class Profile:
     """The statistics of the reference rows: the validation texts of the model.
 
     - `rows` is the number of reference rows.
-    - `names` are the p components (numbers that each prediction has, such as its score).
-    - `centre` is their mean over the rows, and `deviation` their standard deviation, both of shape
-      (p,). `covariance` is their covariance, of shape (p, p).
+    - `names` are the names of the components. A component is a number that each prediction has,
+      such as its score.
+    - `centre` is the mean of the components over the rows, `deviation` is their standard deviation,
+      and `covariance` is their covariance. The shapes are (components,) for the first two, and
+      (components, components) for the covariance.
     - `caps` holds an upper limit for some components. A larger value counts as the limit.
     - `labels` and `flags` count rows by value.
-    - `groups` maps the bins of a field to groups, and `bins` counts the rows of each group.
+    - `groups` holds, for each field, the group to which each bin belongs. `bins` holds, for each
+      field, the number of rows in each group.
     - `limits` holds, for each field, the number of the lowest bin whose rows are strange
       (strange_rows.py).
     - `strange` counts the strange rows of each kind.
@@ -256,7 +259,8 @@ def _too_many(
 
     `counts` has the shape (windows, kinds). Each p is multiplied by the number of kinds.
     """
-    # The kind "their sum" can count a row twice, so it is limited to the number of rows.
+    # The last kind of strange rows is the sum of all others (strange_rows.py). A row that is in two
+    # other kinds is twice in this sum, so each count is limited to the number of rows.
     chance = np.array(
         [
             [

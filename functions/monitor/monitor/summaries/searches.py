@@ -19,7 +19,8 @@ VALUES: Final = 50  # the largest number of flags, and of scripts, in an answer
 # buckets (`buckets`), and OpenSearch refuses an answer with more than 65,535 buckets.
 PAGE: Final = 30
 SPAN: Final = 8 * SLOT  # the length of the time span that one search reads, in seconds
-NOTHING_ABOVE: Final = 1e-9  # no share lies between 0 and this number
+# The width of the bin for values that are exactly 0: no value lies between 0 and this number.
+NOTHING_ABOVE: Final = 1e-9
 
 SEVERAL: Final = {"stream": "@log_group", "model": "model.name"}
 PARTS: Final = {
@@ -76,8 +77,8 @@ def labels(stream: Stream, start: int, end: int) -> dict[str, Any]:
 def counts(stream: Stream, start: int, end: int) -> dict[str, Any]:
     """Return the search for the number of predictions of each slot.
 
-    The caller asks for at most a week, which is 672 slots. The numbers show for which slots more
-    predictions have arrived since the slot was read.
+    The caller asks for at most a week, which is 672 slots. It compares each number with the number
+    in the slot's summary, and so finds the slots in which more predictions have arrived.
     """
     histogram = {"field": "@timestamp", "fixed_interval": f"{SLOT}s", "min_doc_count": 1}
     return aggregated(of_stream(stream, start, end), {"slots": {"date_histogram": histogram}})
