@@ -42,8 +42,8 @@ RUNTIME = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "LAMBDA_TASK_ROOT", "_HANDL
 
 Starting = Callable[[str, list[str]], AbstractContextManager[Runtime]]
 
-# The key is the name of a file. The value has two parts: the status of the HTTP response (None for a
-# direct invocation), and the kinds of the records that are written.
+# The key is the name of a file. The value has two parts: the status of the HTTP response (None for
+# a direct invocation), and the kinds of the records that are written.
 EXPECTED: dict[str, tuple[int | None, list[str]]] = {
     "direct.json": (None, ["prediction"]),
     "direct-batch.json": (None, ["prediction", "prediction"]),
