@@ -11,7 +11,7 @@ the stream's records:
     mapping.waiting()        # the number of records that are neither delivered nor given up
     mapping.iterator_age()   # in seconds; on AWS, the metric IteratorAge
 
-If a record is too old or was tried too often, the mapping gives the record up: it does not try
+If a record is too old or was tried too often, the mapping gives up the record: it does not try
 the record again, and passes it to `on_failure`.
 
 To connect a `Subscription` (local/cloudwatch.py) with the stream, give `stream.put` as `ship`.
@@ -151,7 +151,7 @@ class Mapping:
     _ended: bool = False
 
     def step(self) -> None:
-        """Read one batch of each shard, and deliver it or give it up."""
+        """Read one batch of each shard, and deliver the batch or give it up."""
         for shard in range(self.stream.shards):
             self._deliver(shard, self._batch(shard), 0)
 

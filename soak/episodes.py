@@ -180,7 +180,7 @@ class Stack:
         """Wait until the fault has struck `episode.strikes` requests.
 
         The wait ends earlier if no event waits on the direct route. On this route, each event has
-        only some retries, so the requests can end before the fault has struck enough of them. The
+        only some retries, so there can be too few requests for the fault to strike. The
         route through the stream is not checked, because it retries until the fault ends. Returns
         the number of requests that the fault has struck.
         """

@@ -71,7 +71,8 @@ class Compared:
     `unusual` is the number of unusual comparisons after the last usual comparison. `usual` is the
     number of usual comparisons after the last unusual comparison. `since` is the beginning of the
     first unusual comparison. `until` is the end of the last comparison. Both are in seconds since
-    1970. `told` is the signal in the message that people got about the difference, or empty.
+    1970. `told` is the signal in the message about the difference, and is empty without such a
+    message.
     """
 
     unusual: int = 0
