@@ -286,7 +286,8 @@ def test_each_letter_is_counted_and_logged_by_its_result(
         "forbidden": ("WARNING", "waiting"),
     }
     assert said["hopeless"][2].startswith(
-        "1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception of field n, even for"
+        "1 of 2 documents not delivered: 1 x 400 mapper_parsing_exception of field n: "
+        "the server refuses even the line without its fields"
     )
     assert said["forbidden"][2] == (
         "1 of 1 documents not delivered: 1 x 403 security_exception: "
