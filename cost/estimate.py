@@ -285,7 +285,7 @@ def _function(name: str, invocations: float, milliseconds: float, prices: dict[s
         "lambda_request"
     ].cost(invocations)
     return Line(
-        f"Lambda: {name}", f"{invocations:,.0f} x {milliseconds:g} ms of {memory:g} GB", usd
+        f"Lambda: {name}", f"{invocations:,.0f} x {milliseconds:g} ms with {memory:g} GB", usd
     )
 
 
