@@ -2,8 +2,8 @@
 
 In a soak, the shipper sends events for some minutes, while faults occur. A fault strikes a request
 if the request fails because of it. An episode is a part of the soak with one fault. At its
-beginning, a number of strikes is drawn. The episode ends when the fault has struck this many
-requests. So the number of failed requests does not depend on the speed of the machine.
+beginning, a number of strikes is drawn. The fault ends when it has struck this many requests, and
+not after a fixed time. So the number of failed requests hardly depends on the speed of the machine.
 """
 
 from __future__ import annotations

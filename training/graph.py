@@ -30,10 +30,9 @@ def whole(
     """Return the shipped graph.
 
     `sentence` is the graph that takes one sentence: it computes `sentence_logits` and `pooled` from
-    `ids` (1, tokens). The shipped graph has the
-    inputs `input_ids` and `attention_mask` (batch, tokens). Its outputs are `logits` (batch,
-    labels), `signature` (batch, 8) as integers of one byte, `novelty` (batch,) and `surprisal`
-    (batch,).
+    `ids` (1, tokens). The shipped graph has the inputs `input_ids` and `attention_mask` (batch,
+    tokens). Its outputs are `logits` (batch, labels), `signature` (batch, 8) as integers of one
+    byte, `novelty` (batch,) and `surprisal` (batch,).
 
     A loop cuts each row to its length, and computes each row separately. Otherwise an answer would
     depend on the other rows, because the last digit of a sum depends on the shape of the whole

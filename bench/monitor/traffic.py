@@ -246,7 +246,7 @@ def by_hour(of: Pool, swing: float) -> Callable[[int, Chance], Index]:
     """Make traffic as `steady` does, but with genres that change with the hour.
 
     Half of the genres are most frequent at noon, and the other half at midnight. When a genre is
-    most frequent, it is `1 + swing` times as frequent as in `steady` traffic.
+    most frequent, it is about `1 + swing` times as frequent as in `steady` traffic.
     """
     side = np.where(of.genre % 2 == 0, 1.0, -1.0)
 

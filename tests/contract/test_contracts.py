@@ -258,7 +258,7 @@ def test_an_older_record_lacks_only_fields_that_no_reader_needs() -> None:
 
 
 def test_the_index_template_has_every_field_that_a_rescue_adds() -> None:
-    """A rescue indexes a document without the field that the index refused."""
+    """A rescue indexes a refused document with fewer fields, and says why in `@rescued`."""
     rescue = index_template()["template"]["mappings"]["properties"]["@rescued"]["properties"]
     # The group `twice` is not the name of a field. If the group matches, the rescue writes the
     # text "twice in one object" into the field `name`.

@@ -254,7 +254,7 @@ def alarms(stack: Stack, report: Report, *, absent: set[str]) -> None:
     )
     shown = {each.rpartition(":")[2] for each in body["widgets"][0]["properties"]["alarms"]}
     differing = shown ^ {ids[name].rpartition(":")[2] for name in wanted}
-    report.equal("alarms in which dashboard and template differ", differing, set())
+    report.equal("alarms that only the dashboard or only the template has", differing, set())
 
 
 def tags(stack: Stack, report: Report) -> None:
@@ -329,7 +329,7 @@ def log_groups(stack: Stack, report: Report, *, groups: dict[int, str], pattern:
     report.equal("who may invoke the shipper", sorted(callers), sorted(["*", *own]))
     variables = configuration(ids["ShipperFunction"])["Environment"]["Variables"]
     report.equal(
-        "log groups that the shipper's environment names",
+        "log groups with their name in the shipper's environment variables",
         [each for each in groups.values() if each in str(variables)],
         [],
     )
@@ -461,7 +461,7 @@ def domain_of_its_own(stack: Stack, report: Report) -> None:
         {kind: group_name(ids[f"Domain{name}LogGroup"]) for kind, name in kinds.items()},
     )
     report.equal(
-        "that the names of the domain's log groups begin as AWS requires",
+        "that the names of the domain's log groups begin as AWS recommends",
         {
             name.startswith(f"/aws/vendedlogs/OpenSearchService/{stack.name}-")
             for name in logs.values()
@@ -486,7 +486,10 @@ def volume(stack: Stack, report: Report, *, gibibytes: str) -> None:
 
 
 def writes(stack: Stack, report: Report, arn: str) -> None:
-    """Check that shipper and replay may send the domain only `_bulk` and `_count` requests."""
+    """Check that shipper and replay may send only `_bulk` and `_count` requests.
+
+    They may send them only to this domain.
+    """
     ids = stack.resources()
     for role in ("ShipperRole", "ReplayRole"):
         (statement,) = _statements(ids[role], "index")
