@@ -40,9 +40,9 @@ nothing. Without --overwrite, the command keeps saved objects that somebody chan
 retention policy with changed states. The output lists the kept parts. Index template and roles are
 always replaced. Without --retention-days no retention policy is installed, but an existing policy
 keeps its days. Existing indices that follow no policy get the retention policy only if you give
---adopt. Before the command changes the retention policy, it says how many indices will be deleted,
-and when the deletion begins. At the end, the command prints links to share, and short links if the
-server makes them. {ADDRESSES}"""
+--adopt. Every run says how many indices the retention policy will delete, and when the deletion
+begins, before the run changes the policy. At the end, the command prints links to share, and short
+links if the server makes them. {ADDRESSES}"""
 STATUS: Final = f"""\
 Says for each object whether it is installed, missing or changed. The exit code is 1 unless all
 objects are installed. {ADDRESSES}"""
@@ -343,7 +343,7 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         "--log-group",
         action="append",
         metavar="NAME",
-        help="one of your log groups; name each group that already writes to indices with this"
+        help="one of your log groups; name each of them that already writes to indices with this"
         " prefix, otherwise install may refuse to begin; repeat the option for more groups",
     )
     add(

@@ -152,8 +152,8 @@ def _delete(event: Mapping[str, Any], given: Settings, status: str | None, ends:
     """Remove the stack's saved objects. Raises `UserError`.
 
     If the stack itself is deleted, its roles and their mapping are removed too. Index template and
-    retention policy stay, because the indices need both. No stack owns them until
-    another stack runs its installer.
+    retention policy stay, because the indices need both. If the stack owned them, no stack owns
+    them until the installer of another stack with this prefix runs.
     """
     if status and not status.endswith("_IN_PROGRESS"):
         return Outcome(

@@ -35,8 +35,8 @@ def place(
 ) -> Address | None:
     """Return the address of Dashboards, with its base path.
 
-    If `dashboards` is not given and the domain is Amazon's, Dashboards is on the domain's host.
-    Otherwise the address is unknown, and None is returned.
+    If `dashboards` is not given and the domain is Amazon's, Dashboards is on the domain's host. If
+    `dashboards` is not given for another domain, the address is unknown, and None is returned.
     """
     if dashboards:
         return _below(dashboards, base_path or "")
