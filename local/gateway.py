@@ -5,7 +5,7 @@ Web pages must not call this API, so requests with a foreign `Host` or `Origin` 
 Differences from AWS:
 - There is no authorisation (the template asks for a signature), no throttling and no CORS. Cookies
   and query parameters are not parsed.
-- A request needs a Content-Length, and a body of at most 10 MiB (Lambda accepts 6 MB).
+- A body needs a Content-Length, and may have at most 10 MiB (Lambda accepts 6 MB).
 - A function gets one request at a time, and the other requests wait.
 - Python's server answers with status 501 if the method is none of GET, HEAD, POST, PUT, PATCH,
   DELETE and OPTIONS.

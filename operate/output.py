@@ -88,7 +88,10 @@ def table(compared: Iterable[Row], span: Span) -> Table:
 
 
 def explain(unhappy: list[Replayed]) -> None:
-    """Print why dead letters are not in the index: one line each, at most `LETTERS_SHOWN` lines."""
+    """Print why dead letters are not in the index: one line for each of the first letters.
+
+    If there are more than `LETTERS_SHOWN` letters, the last line has the number of the others.
+    """
     for one in unhappy[:LETTERS_SHOWN]:
         shown = (
             one.reason
