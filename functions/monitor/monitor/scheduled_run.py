@@ -223,7 +223,7 @@ def _tell(
 def fill(
     connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
 ) -> int:
-    """Summarise each slot that has no summary, or that got predictions after its summary.
+    """Summarise each slot with predictions that has no summary, or whose summary counts fewer.
 
     Returns the number of slots that were read. If a slot has fewer predictions than its summary,
     the summary is kept, because old predictions are deleted earlier than summaries. Raises

@@ -22,8 +22,7 @@ def test_with_too_little_traffic_the_plan_says_how_many_days_a_baseline_takes() 
     assert not planned.armed
     assert planned.days == pytest.approx(72 * 100 / 192, rel=0.05)
     assert (
-        planned.sentence()
-        == "Provisional: a baseline needs 72 windows of 100 predictions, which take"
+        planned.sentence() == "Provisional: notices need 72 windows of 100 predictions, which take"
         " 38 days of this traffic."
     )
 

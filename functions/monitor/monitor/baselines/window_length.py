@@ -47,7 +47,7 @@ class Plan:
                 f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
             )
         return (
-            f"Provisional: a baseline needs 72 windows of {self.rows} predictions, which take"
+            f"Provisional: notices need 72 windows of {self.rows} predictions, which take"
             f" {self.days:.0f} days of this traffic."
         )
 

@@ -20,7 +20,10 @@ MOST: Final = 20  # the largest number of faults that a log line lists
 
 
 class Verdict(StrEnum):
-    """The result of a run: `UNJUDGED` if the version that answered has no golden sentences."""
+    """The result of a run.
+
+    `UNJUDGED`: another version than the deployed one answered, and has no golden sentences.
+    """
 
     PASS = "pass"  # noqa: S105  not a password
     FAIL = "fail"
@@ -77,10 +80,10 @@ def failed(*found: str, source: Source = UNKNOWN, figures: Figures | None = None
 def check(ask: Ask, function: str, expected: Model, deployed: str) -> Result:
     """Send the golden sentences to a function, and judge its answers.
 
-    `function` is the ARN of an alias or of a version. `deployed` is the ARN of the version that the
-    stack deployed. This version must contain the `expected` model, which is the model in the
-    canary's own package. If another version answers (during a deployment, or after somebody moved
-    the alias back), it is judged by its own golden sentences.
+    `function` is an alias (`NAME:live`) or the ARN of a version. `deployed` is the ARN of the
+    version that the stack deployed. This version must contain the `expected` model, which is the
+    model in the canary's own package. If another version answers (during a deployment, or after
+    somebody moved the alias back), it is judged by its own golden sentences.
     """
     source = Source("", str(expected.card.get("name", "")), "")
     try:

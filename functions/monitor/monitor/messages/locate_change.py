@@ -185,7 +185,7 @@ def canary(search: Search, stream: Stream, end: int) -> Canary | None:
         {"term": {"@kind": "canary"}},
         {"term": {"@stack": stream.stack}},
         {"term": {"monitor.model": stream.model}},
-        # Runs before a deployment do not count: they ask a version that is not live yet.
+        # Runs during a deployment do not count: they ask a version that is not live yet.
         {"term": {"monitor.canary.trigger": "schedule"}},
         {"terms": {"monitor.canary.result": ["pass", "fail"]}},
         {"range": {"@timestamp": {"gte": (end - PASSES) * 1000, "format": "epoch_millis"}}},
