@@ -107,7 +107,7 @@ NOTHING_TO_DO: Final = {
         '(with the command "baseline accept", docs/monitoring.md).'
     ),
     Change.DIGEST: (
-        "Traffic is too low for notices, so only a person can see a change in the numbers below."
+        "No baseline is large enough for notices, so only a person can see a change in the numbers."
     ),
 }  # fmt: skip
 

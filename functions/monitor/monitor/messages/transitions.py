@@ -37,7 +37,7 @@ class Change(StrEnum):
     AGREES = "agrees"  # the two versions no longer differ
     INACCURATE = "inaccurate"  # accuracy computed from labels is below the interval on the card
     ACCURATE = "accurate"  # accuracy computed from labels is high enough again
-    DIGEST = "digest"  # a summary once a week, if traffic is too low for a notice
+    DIGEST = "digest"  # a summary once a week, if no armed baseline is in use
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The summary of a stream's predictions in a slot of 15 minutes.
 
-A stream is a set of predictions that are judged together. A summary contains no text. Its numbers
+A stream is the predictions of one model in one log group. A summary contains no text. Its numbers
 can be added, so successive summaries can be joined to a window that is long enough to be judged.
 """
 
