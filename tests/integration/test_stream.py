@@ -32,8 +32,8 @@ SIZES = (1, 5, 20, 1, 1, 100, 3)
 POISON = "bm8gZ3ppcA=="  # base64 of "no gzip"
 
 # The key is the name of a trouble. The value has three parts: an index setting, its value during
-# the trouble, and its value afterwards. An index has the health "red" if OpenSearch has allocated
-# no primary shard.
+# the trouble, and its value afterwards. An index has the health "red" if one of its primary shards
+# is not allocated.
 TROUBLES = {
     "write block": ("index.blocks.write", "true", None),
     "full disk": ("index.blocks.read_only_allow_delete", "true", None),

@@ -37,7 +37,7 @@ NEWEST = {
     "visualization": "7.10.0",
     "dashboard": "7.9.3",
 }
-# attributes that a request must contain as strings
+# attributes that must be strings, if a saved object has them
 STRINGS = (
     "visState",
     "uiStateJSON",

@@ -207,7 +207,10 @@ def test_every_field_that_a_panel_uses_is_in_the_index_template(one: SavedObject
 
 @asking("search", "visualization")
 def test_every_query_selects_live_traffic_and_the_right_documents(one: SavedObject) -> None:
-    """Panels of shipping select all kinds of documents, and their descriptions say so."""
+    """Panels of shipping select all kinds of documents.
+
+    Their descriptions say that documents without the field `traffic` are included.
+    """
     assert source(one)["query"]["language"] == "lucene"
     assert query(one).startswith(LIVE)
     kinds = re.compile(

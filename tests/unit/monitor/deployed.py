@@ -44,8 +44,8 @@ class Function:
     """A function with several versions.
 
     `versions` has the model folder of each version. `live` returns the version that the next call
-    of the alias reaches. `spoil` gets each answer, and returns the
-    answer that the caller gets.
+    of the alias reaches. `spoil` gets each answer with predictions, and returns the answer that the
+    caller gets.
     """
 
     versions: dict[str, Path]

@@ -1,8 +1,8 @@
 """Tests which row of the false-alarm table is chosen for the setting `FalseAlarmDays`.
 
-The monitor judges windows (spans of time). A row says how strictly windows are judged. A row also
-promises a number of days in which a stream has at most one false notice. `Choice.kept` is true if
-this number of days is large enough for the setting.
+The monitor judges windows (groups of successive predictions). A row says how strictly windows are
+judged. A row also promises a number of days in which a stream has at most one false notice.
+`Choice.kept` is true if this number of days is large enough for the setting and all streams.
 """
 
 from __future__ import annotations

@@ -283,7 +283,7 @@ def test_after_a_deployment_the_new_version_is_compared_with_the_baseline() -> N
         assert "compared with the baseline of version 1: The share of the label" in finding.sentence
 
 
-def test_signals_that_depend_on_a_profile_are_not_compared_between_profiles() -> None:
+def test_fields_that_depend_on_a_profile_are_not_compared_between_profiles() -> None:
     given = {"input.sig.s3": 60, "input.novelty": 4.0}
     both = compared(followed(rollout(0.5, given, profile="another"))[1])
     alone = [replace(part, profile="another") for part in versioned(day(given=given), "2")]

@@ -1,4 +1,4 @@
-"""Tests the weekly digest: the message about a stream that has too little traffic for notices."""
+"""Tests the weekly digest: the message about a stream that cannot give notices."""
 
 from __future__ import annotations
 

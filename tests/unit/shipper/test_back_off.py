@@ -1,7 +1,7 @@
 """Tests the random pauses between two attempts to deliver.
 
 The upper limit of `pause` doubles at each failure, up to 20 seconds. `wait` lasts at least half of
-a given time.
+a given time. Both end at the deadline at the latest.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Records are the trusted lines of predictions, feedback, monitor and canary. Other lines have an
 index of their own. But the function that the AWS console generates puts all lines into the index of
-the records (the common index), without a field `@kind`. For the lines of a day, the shipper
-first counts the documents without `@kind` on this day and on the day before. If there are any, the
-shipper puts all lines of the day into the common index too.
+the records (the common index), without a field `@kind`. For the lines of a log group and a day, the
+shipper first counts the group's documents without `@kind` on this day and on the day before. If
+there are any, the shipper puts all lines of the group and the day into the common index too.
 """
 
 from __future__ import annotations

@@ -349,8 +349,8 @@ def test_a_batch_that_lambda_gave_up_on_is_kept_until_its_lines_are_delivered(
 ) -> None:
     """One record of this batch can never be read, so `ship_kept` raises `PayloadInvalid`.
 
-    The replay does not try such a batch again. So all other lines must be delivered before the
-    exception is raised.
+    The scheduled replay does not try such a batch again. So all other lines must be delivered
+    before the exception is raised.
     """
     event = batch(BAD, data("1"), data("2"))
     bulk.refuse = {"2": FORBIDDEN}
