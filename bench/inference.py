@@ -100,7 +100,7 @@ def inference(scale: Rounds, start: Start, *, rival: bool) -> Iterator[Row]:
                     loaded[name].append(found.loaded)
             tick()
         yield _row(
-            "import and model: pipeline / ours",
+            "time until the model is loaded: pipeline / ours",
             loaded,
             median,
             MILLISECONDS,
@@ -209,10 +209,10 @@ def _outside_the_model(scale: Rounds, start: Start, ours: Predictor) -> Row:
 
 
 def _descriptors(scale: Rounds, start: Start) -> Iterator[Row]:
-    """Measure how much time the outputs signature, novelty and surprisal add to a prediction.
+    """Measure the time that three outputs of the model file add to a prediction.
 
-    These three outputs of the model file describe the text for the monitor. Predictions alternate
-    between the model file and a copy without the three outputs.
+    The outputs are called `signature`, `novelty` and `surprisal`. They describe the text for the
+    monitor. Predictions alternate between the model file and a copy without these outputs.
     """
     shipped = onnx.load(PACKAGE / "model" / "model.onnx")
     tokenizer = Tokenizer.from_file(str(PACKAGE / "model" / "tokenizer.json"))

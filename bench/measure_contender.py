@@ -88,7 +88,8 @@ def _log_bytes(call: Call, event: Any) -> dict[str, Any]:
 def _answering() -> Iterator[TextIO]:
     """Yield the real standard output.
 
-    The handler's own output is discarded, but flushed line by line, as under Lambda.
+    The handler's own output is discarded. It is still flushed after each line, as under Lambda, so
+    that the measured time contains the time for flushing.
     """
     with os.fdopen(os.dup(STDOUT), "w", encoding="utf-8") as answers:
         null = os.open(os.devnull, os.O_WRONLY)

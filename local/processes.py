@@ -13,8 +13,9 @@ from types import FrameType
 from typing import IO, NoReturn
 
 GRACE_SECONDS = 10
-# The guard's program reads its standard input to the end. Before a normal end, our process writes
-# there. If the input is empty, our process was killed, and the guard kills the process group.
+# The guard's program reads from a pipe until the pipe is closed. If our process is not killed, it
+# writes a word into the pipe before it ends. So if the guard reads nothing, our process was killed.
+# The guard then kills the process group.
 GUARD = (
     "import os, signal, sys; sys.stdin.buffer.read() or os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 )

@@ -34,7 +34,7 @@ RECORDS: Final = "prediction-monitor-records"
 # The largest number of lines in one payload. The shipper needs about a second for this number of
 # lines, so progress is shown often.
 BATCH_EVENTS: Final = 2_000
-BATCH_BYTES: Final = 4_000_000  # the largest number of bytes of lines in one payload
+BATCH_BYTES: Final = 4_000_000  # a payload ends with the line that reaches this size
 FOLLOW_SECONDS: Final = 0.5
 PROGRESS_SECONDS: Final = 1
 FIELD: Final = re.compile(r"([@\w.*]+):")  # a field in a Lucene query
@@ -219,7 +219,7 @@ def _batches(found: list[Line]) -> Iterator[list[Line]]:
 
 
 def _own_names(names: str) -> Mapping[str, tuple[str, ...]]:
-    # imported here, because only a user's own lines need the shipper
+    # imported here, so that only the command `ship` loads the shipper's code
     from shipper.field_map import field_map  # noqa: PLC0415
 
     try:

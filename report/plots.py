@@ -26,7 +26,11 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series: its name, the CSS class of its colour, its path, and a figure for the legend."""
+    """A series of values.
+
+    `colour` is the CSS class of its colour. `path` draws the series in SVG. `figure` is a number as
+    text, such as the sum or the last value, for the legend.
+    """
 
     name: str
     colour: str
@@ -66,7 +70,8 @@ class Plot:
 def by_name(names: Sequence[str]) -> dict[str, str]:
     """Return the CSS class of a colour for each label, in the order of the labels' names.
 
-    The dashboards give a label the same colour (functions/installer/installer/label_colours.py).
+    The dashboards choose the colours of labels in the same way
+    (functions/installer/installer/label_colours.py).
     """
     return palette(sorted(names))
 

@@ -156,7 +156,7 @@ class Stack:
 
     @contextmanager
     def broken(self, episode: Episode) -> Iterator[None]:
-        """Begin the fault before the block, and end it after the block."""
+        """Begin the fault, run the body of the `with` statement, and end the fault."""
         fault = episode.fault
         self.proxy.begin(fault, episode.strikes)
         if fault is Fault.KILLED:
@@ -179,10 +179,10 @@ class Stack:
     def wait(self, episode: Episode) -> int:
         """Wait until the fault has struck `episode.strikes` requests.
 
-        The wait ends earlier if no event waits on the direct route. On this route, each event has
-        only some retries, so there can be too few requests for the fault to strike. The
-        route through the stream is not checked, because it retries until the fault ends. Returns
-        the number of requests that the fault has struck.
+        On the direct route, each event has only a few retries. If this route has no event left, the
+        method returns early, because there may be no more requests. The route through the stream is
+        not checked, because it retries until the fault ends. Returns the number of requests that
+        the fault has struck.
         """
         while (struck := self.proxy.struck(0.1)) < episode.strikes:
             if self.routes[0].drain(0):

@@ -240,6 +240,8 @@ def test_a_provisional_baseline_gets_more_days_until_it_is_armed(
     assert "Armed: " in command("baseline", "show")[1]
 
 
-def test_an_unreachable_server_leads_to_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_server_is_reported_in_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["feasible", "--opensearch", "http://127.0.0.1:9", "--stack", STACK]) == 1
     assert capsys.readouterr().err.startswith("python -m monitor: OpenSearch cannot be reached")

@@ -314,7 +314,7 @@ def test_the_report_is_one_file_with_the_numbers_of_the_page(
     assert "<script" not in html
 
 
-def test_a_report_that_cannot_be_made_leads_to_one_sentence(
+def test_if_a_report_cannot_be_made_the_command_prints_one_line_with_the_reason(
     running: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"

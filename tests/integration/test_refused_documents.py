@@ -297,10 +297,13 @@ def test_a_value_of_another_type_never_counts_as_indexed(
     assert document(running, day, events[0])["@rescued"]["field"] == field
 
 
-def test_many_field_names_of_another_log_group_leave_room_for_our_labels(running: Stack) -> None:
-    """One index would be too small: it allows 1,000 fields, and each name or label is a field.
+def test_our_labels_have_room_even_if_another_log_group_has_many_field_names(
+    running: Stack,
+) -> None:
+    """An index allows 1,000 fields, and each field name or label needs one.
 
-    But the other group's lines are not records, so they have an index of their own.
+    In one index, the names and our labels together would exceed this limit. But the other group's
+    lines are not records, so they have an index of their own.
     """
     day = 384
     names = events_of(day, json.dumps({f"name{number}": 1 for number in range(700)}))

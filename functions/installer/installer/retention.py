@@ -131,11 +131,14 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
 
     if by_hand:  # somebody changed the policy, so the indices that follow it are left alone too
         return Step([Part(name, state)], install, remove)
-    count = f"{_counted(len(following), scope)}, {len(taken) + len(late)} without this policy"
+    count = (
+        f"{_counted(len(following), scope)}, {len(taken) + len(late)} must get this policy or its "
+        "newest version"
+    )
     others = len(following) - len(ours) - len(free)
     notes = [
         count,
-        f"{others} with a policy of another name, left alone" if others else "",
+        f"{others} {'keeps' if others == 1 else 'keep'} a policy of another name" if others else "",
         f"{len(free)} with no policy, kept for ever unless you give --adopt (AdoptIndices)"
         if free and not keep.adopt
         else "",

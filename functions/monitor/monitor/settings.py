@@ -14,7 +14,7 @@ FIELD: Final = re.compile(r"[A-Za-z0-9_@.-]{1,200}")  # the name of a field in t
 DASHBOARD: Final = re.compile(
     r"https?://[^\s#]+/app/dashboards[^\s#]*#/view/prediction-monitor-predictions[^\s#]*"
 )
-REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the address without the day of a report
+REPORTS: Final = re.compile(r"https?://[^\s#]+[/=]")  # the beginning of a report's address
 STACK: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")  # the names that CloudFormation accepts
 
 
@@ -56,7 +56,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `MONITOR_BY`: the name of a keyword field of the predictions, or empty.
     - `MESSAGE_WORDS`: true or false; false if not set.
     - `DASHBOARD_URL`: the installer's link to the dashboard *Predictions*, or empty.
-    - `REPORT_URL`: the address of the reports without the day, or empty.
+    - `REPORT_URL`: the beginning of each report's address, up to the day; it may be empty.
     """
     if not environment.get("OPENSEARCH_URL"):
         raise ValueError("OPENSEARCH_URL must be set to the address of OpenSearch")
@@ -127,7 +127,7 @@ def dashboard_link(text: str, name: str) -> str:
 
 
 def reports_address(text: str, name: str) -> str:
-    """Check the address of the reports, which may be empty, and return it.
+    """Check the beginning of the reports' addresses, which may be empty, and return it.
 
     Raises `ValueError` that names the setting `name`.
     """

@@ -32,7 +32,10 @@ class RetryBudget:
         return self.deadline - self.clock()
 
     def pause(self, tries: int) -> None:
-        """Wait after failure number `tries`, but not beyond the deadline."""
+        """Wait after a failed try, but not beyond the deadline.
+
+        `tries` is the number of failed tries so far.
+        """
         bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10), max(self.left(), 0.0))
         self.sleep(self.chance(0.0, bound))
 

@@ -6,10 +6,11 @@ that is not delivered. Lambda sends this record and all later records of the bat
 documents may arrive twice. The index keeps each document once, because both copies have the same
 id.
 
-The stream keeps records that the server does not accept. So if an attempt fails because of the
-server, it is repeated after a long pause, until the invocation's time is nearly up. The long pauses
-make Lambda's limited number of retries last for a whole outage (docs/kinesis.md). A record that can
-never be read is reported at once, and the records around it are delivered.
+If the server does not accept a record, the record stays in the stream and can be sent again. So if
+an attempt fails because of the server, it is repeated after a long pause, until the invocation's
+time is nearly up. The long pauses make Lambda's limited number of retries last for a whole outage
+(docs/kinesis.md). A record that can never be read is reported at once, and the records around it
+are delivered.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Attempt:
     """One attempt to deliver the records of a batch.
 
     - `records` is the number of records.
-    - `received` counts the lines of each record that was read.
+    - `received` counts the lines of all records that were read.
     - `oldest` is the time of the oldest line, in milliseconds since 1970.
     - `groups` holds the log groups.
     - `unreadable` has the records that can never be read. The key is the place of the record, and

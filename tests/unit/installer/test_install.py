@@ -31,7 +31,10 @@ def test_install_puts_everything_into_an_empty_domain_and_prints_links(
     assert lines[:10] == [
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
-        "retention of existing indices (2 cwl-* indices, 2 without this policy): installed",
+        (
+            "retention of existing indices (2 cwl-* indices, 2 must get this policy or its newest "
+            "version): installed"
+        ),
         f"role prediction-monitor-shipper for {SHIPPER}: installed",
         f"role prediction-monitor-monitor for {MONITOR}: installed",
         *(f"{name}: installed" for name in NAMES),

@@ -197,7 +197,7 @@ BAD: list[tuple[str, dict[str, list[Reply]], list[str], str]] = [
 @pytest.mark.parametrize(
     ("answers", "arguments", "sentence"), [row[1:] for row in BAD], ids=[row[0] for row in BAD]
 )
-def test_an_unusable_server_or_address_leads_to_one_sentence_and_exit_code_1(  # noqa: PLR0917
+def test_an_unusable_server_or_address_gives_one_sentence_and_exit_code_1(  # noqa: PLR0917
     domain: Domain,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
@@ -264,7 +264,7 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), ARGUMENTS)
-def test_wrong_arguments_lead_to_one_sentence_and_exit_code_2(
+def test_wrong_arguments_give_one_sentence_and_exit_code_2(
     domain: Domain, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     with pytest.raises(SystemExit) as end:

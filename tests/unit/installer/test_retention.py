@@ -35,8 +35,8 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert (
-        "(152 cwl-* indices, 151 without this policy, 1 with a policy of another name, left "
-        "alone): installed" in output
+        "(152 cwl-* indices, 151 must get this policy or its newest version, 1 keeps a policy of "
+        "another name): installed" in output
     )
     assert age(domain) == "7d"
     assert domain.sequence > first
@@ -89,7 +89,10 @@ def test_the_next_run_applies_the_policy_to_indices_that_a_failed_run_left_out(
         "cwl-late": ("prediction-monitor", domain.sequence - 1),
         "cwl-waiting": ("prediction-monitor", None),
     }
-    assert "(2 cwl-* indices, 1 without this policy): changed" in run("status")[1]
+    assert (
+        "(2 cwl-* indices, 1 must get this policy or its newest version): changed"
+        in run("status")[1]
+    )
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
 
@@ -108,7 +111,10 @@ def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
     assert code == 1
     assert "left the retention of some indices as it was (cwl-1: closed)" in errors
     assert "retention policy prediction-monitor (deletes after 30d): installed" in output
-    assert "retention of existing indices (1 cwl-* index, 1 without this policy): missing" in output
+    assert (
+        "retention of existing indices (1 cwl-* index, 1 must get this policy or its newest "
+        "version): missing" in output
+    )
 
 
 def test_an_index_that_cannot_get_the_new_policy_at_once_gets_it_later(
@@ -124,7 +130,7 @@ def test_an_index_that_cannot_get_the_new_policy_at_once_gets_it_later(
     domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
     code, output, errors = run("install")
     assert (code, "cwl-late" in errors) == (0, False)
-    assert "1 without this policy" in output
+    assert "1 must get this policy or its newest version" in output
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence - 1)
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)

@@ -51,7 +51,7 @@ def test_user_and_password_are_sent_with_every_request(
     assert domain.objects
 
 
-def test_a_wrong_password_leads_to_one_sentence(
+def test_a_wrong_password_is_reported_in_one_sentence(
     domain: Domain, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain.login = ("jane", "right")
@@ -182,7 +182,7 @@ def test_without_aws_credentials_no_request_is_sent_to_an_amazon_domain(
         sign_in(address("https://search-d.eu-west-1.es.amazonaws.com"))
 
 
-def test_an_aws_profile_that_does_not_exist_leads_to_one_sentence(
+def test_an_aws_profile_that_does_not_exist_is_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nowhere")

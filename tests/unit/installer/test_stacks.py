@@ -116,7 +116,7 @@ def test_another_prefix_has_its_own_template_policy_and_objects(domain: Domain, 
     assert {key: value for key, value in held(domain).items() if key in before} == before
 
 
-def test_if_the_name_of_a_part_contains_no_stack_the_manifest_says_its_stack(
+def test_parts_without_a_stack_in_their_names_belong_to_the_stack_in_the_manifest(
     domain: Domain, run: Run
 ) -> None:
     """The manifest is the attribute `predictionMonitor` of the index pattern."""

@@ -1,6 +1,6 @@
-"""Tests the choice of the labels that a baseline compares by name.
+"""Tests the choice of the labels that have a group of their own in a baseline.
 
-The remaining labels form one group.
+All other labels form one common group.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from monitor.statistics.chi_squared_groups import EXPECTED, LABELS, common_label
         "exactly enough rows",
         "too few rows",
         "a longer window",
-        "the most frequent label is always named",
+        "the most frequent label always has a group",
         "no rows",
         "no labels",
         "at most twenty",
     ],
 )
-def test_labels_that_are_frequent_enough_are_compared_by_name(
+def test_labels_that_are_frequent_enough_have_groups_of_their_own(
     counts: dict[str, int], rows: float, kept: tuple[str, ...]
 ) -> None:
     assert common_labels(list(counts), np.array(list(counts.values()), float), rows) == kept

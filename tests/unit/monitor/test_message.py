@@ -85,10 +85,9 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
         "What moved: fewer answers are ham (share of ham: 31 %, usually 72 %, never "
         "below 66 % in the 30 days before).\n"
         "Where: function version 8 (new) has 100 % of the change and 100 % of the predictions.\n"
-        "Does it hurt: ham 31 % (usually 72 %); spam 69 % (usually 28 %); estimated "
-        "accuracy 0.84, between 0.80 and 0.88 (usually 0.83); the estimate cannot show whether "
-        "the model exchanges its labels; canary passed at 11:50; 812 predictions an hour (usually "
-        "790).\n"
+        "Key figures: ham 31 % (usually 72 %); spam 69 % (usually 28 %); estimated "
+        "accuracy 0.84, between 0.80 and 0.88 (usually 0.83); the estimate stays the same if the "
+        "model swaps two labels; canary passed at 11:50; 812 predictions an hour (usually 790).\n"
         "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC; the version before "
         "it was 7.\n"
         "To roll back: aws lambda update-alias --function-name classifier --name live "
@@ -101,9 +100,9 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
 
 def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
-    exchanged = "the estimate cannot show whether the model exchanges its labels"
+    swapped = "the estimate stays the same if the model swaps two labels"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
-    assert f"(usually 0.83); {exchanged}; {known}." in found.text
+    assert f"(usually 0.83); {swapped}; {known}." in found.text
     found = compose(facts(score=(0.84, 0.83), unlike=True, known=Tally(240, 150)))
     assert "mean score 0.84 (usually 0.83); accuracy cannot be estimated, because" in found.text
     assert known in found.text
@@ -111,7 +110,7 @@ def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() 
 
 def test_the_mean_score_of_a_model_that_is_not_calibrated_is_not_called_accuracy() -> None:
     found = compose(facts(moved=(LABEL,), score=(0.84, 0.83)))
-    assert "Does it hurt: mean score 0.84 (usually 0.83).\n" in found.text
+    assert "Key figures: mean score 0.84 (usually 0.83).\n" in found.text
     assert "accuracy" not in found.text
 
 

@@ -79,7 +79,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
-def test_waiting_lines_of_a_stream_that_cannot_be_judged_are_logged_once(
+def test_if_a_stream_cannot_be_judged_its_unlogged_lines_are_still_logged_once(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:

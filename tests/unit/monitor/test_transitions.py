@@ -96,7 +96,7 @@ def test_each_transition_is_found_once(words: str, changes: list[tuple[int, str]
     assert [(at, str(one.change)) for at, one in transitions_of(words)] == changes
 
 
-def test_a_notice_begins_with_its_signals_and_the_time_of_the_first_unusual_window() -> None:
+def test_a_new_notice_has_its_signals_and_the_start_of_the_first_unusual_window() -> None:
     ((_, begun),) = transitions_of("-mB")
     assert begun.signal == "means"
     assert begun.others == ("label",)

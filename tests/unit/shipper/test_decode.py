@@ -200,12 +200,12 @@ def test_a_control_message_has_no_lines(control: dict[str, Any]) -> None:
         pytest.param(
             packed(gzip.compress(b"{}") + b"something else"),
             "not gzip",
-            id="something after the gzip",
+            id="bytes that are not gzip after the data",
         ),
         pytest.param(
             packed(gzip.compress(b"{}") + b"rest"),
             "cut short",
-            id="less than a gzip header after the gzip",
+            id="too few bytes for another gzip header after the data",
         ),
         pytest.param(packed(b""), "not JSON", id="empty data"),
         pytest.param(

@@ -63,9 +63,9 @@ def review_command(context: Context) -> int:
         f"{len(rows) - random} least certain of the other predictions (source: human)."
     )
     print(
-        "Fill in the column label. Label the rows of the random sample in their order, all of them "
-        "or only the first ones, and skip none: rows that you choose are not random. Then give the "
-        'file to the command "feedback".'
+        "Fill in the column label. Label the rows of the random sample in their order and skip "
+        "none, because rows that you choose are not random. You can stop after any row. Then give "
+        'the file to the command "feedback".'
     )
     return 0
 

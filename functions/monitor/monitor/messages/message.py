@@ -396,8 +396,10 @@ def _of_two_versions(facts: Facts) -> tuple[Action, str]:
         return Action.WAIT, f"{said} A rollback would not change the texts; ask who sends them."
     same = "the same traffic" if facts.beside else "texts that did not change"
     said = f"Version {newer} gives other answers than version {older} on {same}."
-    meant = f"If this is intended, do nothing now, and accept a baseline of version {newer}."
-    return Action.ROLL_BACK, f"{said} {meant}"
+    meant = (
+        f"do not roll back. After some days of version {newer}, accept a baseline of these days."
+    )
+    return Action.ROLL_BACK, f"{said} If this is intended, {meant}"
 
 
 def _without_predictions(facts: Facts) -> tuple[Action, str]:
@@ -462,8 +464,8 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
     if change in DATED:
         yield f"Since: {moment(facts.transition.since)} UTC ({_hours(facts)}){_late(facts)}"
     yield from map(_short, _evidence(facts, action))
-    if hurts := [*_hurts(facts)]:
-        yield _short(f"Does it hurt: {'; '.join(hurts)}.")
+    if figures := [*_key_figures(facts)]:
+        yield _short(f"Key figures: {'; '.join(figures)}.")
     if change in {*ADVISED, Change.RECOVERS} and "deployment" not in facts.unread:
         yield _short(f"Last deployment: {_deployed(facts)}")
     if action is Action.ROLL_BACK:
@@ -558,7 +560,7 @@ def _where(source: Source) -> str:
     return f"{named} has {100 * min(1.0, source.of_change):.0f} % of the change and {rows}"
 
 
-def _hurts(facts: Facts) -> Iterator[str]:
+def _key_figures(facts: Facts) -> Iterator[str]:
     for one in facts.labels[:3]:
         usual = "" if one.usual is None else f"{100 * one.usual:.0f} %"
         yield f"{_name(one.label)} {100 * one.now:.0f} %{facts.in_brackets(usual)}"
@@ -568,7 +570,7 @@ def _hurts(facts: Facts) -> Iterator[str]:
         if facts.estimate:
             limits = facts.estimate.interval.text
             yield f"estimated accuracy {now:.2f}, between {limits.replace(' to ', ' and ')}{usual}"
-            yield "the estimate cannot show whether the model exchanges its labels"
+            yield "the estimate stays the same if the model swaps two labels"
         else:
             yield f"mean score {now:.2f}{usual}"
         if facts.unlike:

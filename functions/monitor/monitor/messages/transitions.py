@@ -93,14 +93,14 @@ class Episode:
 
     The last windows:
     - `begun` is the start of the first unusual window after the last usual window.
-    - `run` has a number for each signal that was unusual in a window since `begun`. The number says
-      in how many of the last windows in a row the signal was unusual.
+    - `run` has an entry for each signal that was unusual in a window since `begun`: the number of
+      windows since the signal was last usual.
     - `quiet` counts the usual windows after the last unusual window.
 
     The last windows on weekdays that the baseline lacks:
     - `odd` counts the unusual windows in a row, and `odd_since` is the start of the first one.
-    - `weekday` is the number of a baseline. People got the message that this baseline lacks a
-      weekday.
+    - `weekday` is the number of a baseline, not a day. For each baseline that lacks a weekday,
+      people get one message. The last such message was about the baseline with this number.
 
     Other messages and results:
     - `stale` says that people got a message about a day without a full window, and no full window

@@ -18,7 +18,8 @@ TOP: Final = 20  # the largest number of hashes of texts in the summary of a slo
 
 SIGNATURE: Final = tuple(f"input.sig.s{at}" for at in range(8))
 PROBABILITY: Final = "prediction.probability"
-# A summary keeps count, sum and sum of squares of these fields and of each label's probability.
+# For each of these fields, and for each label's probability, a summary has the number of values,
+# their sum, and the sum of their squares.
 MOMENTS: Final = (
     "prediction.score", "input.words", "input.tokens_per_word", "input.non_letter_share",
     "input.novelty", "input.surprisal", *SIGNATURE,
