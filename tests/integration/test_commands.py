@@ -72,7 +72,7 @@ def test_run_uses_the_server_of_the_variable_opensearch_url(
 
 
 @pytest.mark.parametrize("setting", ["API_PORT", "OPENSEARCH_PORT"])
-def test_a_taken_port_leads_to_one_clear_sentence(
+def test_a_taken_port_is_reported_in_one_clear_sentence(
     setting: str, ports: dict[str, str], running: Stack
 ) -> None:
     used = (running.api_url if setting == "API_PORT" else running.opensearch_url).rpartition(":")[2]
@@ -80,26 +80,28 @@ def test_a_taken_port_leads_to_one_clear_sentence(
     assert_one_sentence(ended, f"127.0.0.1:{used}", setting)
 
 
-def test_a_taken_page_port_leads_to_one_clear_sentence(
+def test_a_taken_page_port_is_reported_in_one_clear_sentence(
     ports: dict[str, str], taken: str, running: Stack
 ) -> None:
     settings = {"PAGE_PORT": taken, "OPENSEARCH_URL": running.opensearch_url}
     assert_one_sentence(local("serve", ports | settings), f"127.0.0.1:{taken}", "PAGE_PORT")
 
 
-def test_no_server_at_opensearch_url_leads_to_one_clear_sentence(ports: dict[str, str]) -> None:
+def test_no_server_at_opensearch_url_is_reported_in_one_clear_sentence(
+    ports: dict[str, str],
+) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{free_port()}"})
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_a_server_that_is_no_opensearch_leads_to_one_clear_sentence(
+def test_a_server_that_is_no_opensearch_is_reported_in_one_clear_sentence(
     ports: dict[str, str], taken: str
 ) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{taken}"})
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_no_network_for_the_first_download_leads_to_one_clear_sentence(
+def test_no_network_for_the_first_download_is_reported_in_one_clear_sentence(
     ports: dict[str, str], tmp_path: Path
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"

@@ -173,7 +173,7 @@ def test_a_slot_that_got_more_predictions_is_read_again(
     assert store.counts(STREAM, slot, slot + SLOT) == {slot: before + EACH}
 
 
-def test_an_unreachable_server_leads_to_one_log_line(
+def test_an_unreachable_server_is_reported_in_one_log_line(
     template: Template, built: Path, runtime_packages: Path
 ) -> None:
     lines: list[str] = []
