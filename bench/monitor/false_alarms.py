@@ -43,9 +43,9 @@ SURE: Final = 0.05  # the probability that the true mean is above the upper boun
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Baselines of several sizes, and the judgement of each on the same windows.
+    """Baselines of several sizes. The same windows are judged with each baseline.
 
-    The keys are the sizes. `windows` has the 30 days after the baselines.
+    The keys are the sizes. `windows` are the judged windows, of the 30 days after the baselines.
     """
 
     baselines: dict[int, Baseline]

@@ -236,8 +236,8 @@ def test_the_documented_pattern_and_the_function_agree_on_blank_characters() -> 
     ] == []
 
 
-def test_the_contracts_name_no_label_of_a_model() -> None:
-    """API and record accept any string as a label, not only the labels of the shipped model."""
+def test_api_and_record_accept_any_string_as_a_label() -> None:
+    """A label is not limited to the labels of the shipped model."""
     recorded = RECORD["$defs"]["prediction"]["properties"]["prediction"]["properties"]
     for label in (
         SCHEMAS["Answer"]["properties"]["prediction"]["properties"]["label"],
@@ -377,7 +377,7 @@ def test_every_problem_has_an_example(path: str) -> None:
     } == problems(path)
 
 
-@pytest.mark.example  # the example of an unknown label names the labels of the model
+@pytest.mark.example  # one example lists the labels of the model
 @pytest.mark.parametrize(("path", "kind", "body"), CASES)
 def test_each_problem_is_answered_as_documented(
     path: str, kind: str, body: bytes, handle: Handle

@@ -13,7 +13,7 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("shipper.py")
 RUNS = 8000  # they take ten to fifteen seconds
-PATIENCE = 300.0  # further seconds before the test fails, because the machine may be busy
+PATIENCE = 300.0  # the test waits this many further seconds, because the machine may be busy
 
 
 @pytest.mark.skipif(

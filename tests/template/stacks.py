@@ -1,11 +1,11 @@
 """The shapes of the stack, and their resources.
 
-A shape is a set of parameters with a name. The name begins with one of these words:
+A shape is a set of parameters with a name. The beginning of the name has a meaning:
 
 - *existing*: the stack uses an existing domain.
 - *installed*: the stack also installs the dashboards in the existing domain.
 - *own function*: the stack uses an existing domain, and the user's own function in place of ours.
-- *own*, without *function*: the stack has its own domain.
+- *own*, if the next word is not *function*: the stack has its own domain.
 """
 
 from __future__ import annotations

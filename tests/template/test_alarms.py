@@ -61,7 +61,7 @@ def resources(request: pytest.FixtureRequest) -> Resources:
 
 
 def unknown(metrics: list[Metric]) -> list[Metric]:
-    """Return the metrics that AWS does not document, or documents with other dimensions.
+    """Return the metrics with a name, or with dimensions, that AWS does not document.
 
     A query (of AWS/Logs) may leave dimensions out.
     """

@@ -212,7 +212,8 @@ def test_roles_permit_exactly_the_listed_actions(stack: Stack) -> None:
 def test_a_changed_variable_makes_the_installer_run_again(stack: Stack) -> None:
     """CloudFormation runs the installer again only if a property of the custom resource changes.
 
-    So a variable that a parameter can change must also be such a property.
+    So if a parameter can change a variable of the installer, the custom resource must have a
+    property with the variable's value.
     """
     told = stack.properties("KibanaFunction")["Environment"]["Variables"]
     repeated = {json.dumps(value) for value in stack.properties("Kibana").values()}

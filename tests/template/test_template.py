@@ -185,7 +185,7 @@ def test_without_an_installer_the_shipper_uses_the_endpoint_of_the_parameter() -
 
 
 def test_the_reserve_of_the_replay_is_less_than_half_of_its_time(resources: Resources) -> None:
-    """In the last part of its time (the reserve), the replay starts no further dead letter."""
+    """In the reserve (the last part of its time), the replay takes no other dead letter."""
     source = (ROOT / "functions/shipper/shipper/replay.py").read_text(encoding="utf-8")
     # The file is read as text, because an import would run the start of the function.
     (reserve,) = re.findall(r"^RESERVE_SECONDS: Final = (\d+)", source, re.MULTILINE)

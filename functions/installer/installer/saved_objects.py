@@ -89,8 +89,8 @@ def index_pattern(objects: Iterable[SavedObject]) -> SavedObject | None:
 def rendered(objects: Iterable[SavedObject], scope: Scope) -> list[SavedObject]:
     """Return the objects with the stack's names, prefix and queries.
 
-    The queries select documents of the stack, and documents without `@stack`. Each title contains
-    the name of the stack, unless the stack has the former names (see `Scope`).
+    The queries select documents of the stack, and documents without `@stack`. If `scope.former` is
+    false, the stack's name is added to each title except the index pattern's title.
     """
     return [_rendered(one, scope) for one in objects]
 

@@ -223,11 +223,11 @@ def _tell(
 def fill(
     connection: Connection, store: Store, stream: Stream, start: int, end: int, *, index: str
 ) -> int:
-    """Summarise each slot with predictions that has no summary, or whose summary counts fewer.
+    """Summarise each slot that has more predictions than its summary says.
 
-    Returns the number of slots that were read. If a slot has fewer predictions than its summary,
-    the summary is kept, because old predictions are deleted earlier than summaries. Raises
-    `ServerProblem`.
+    A slot with predictions but without a summary is summarised too. If a slot has fewer predictions
+    than its summary says, the summary is kept, because old predictions are deleted earlier than
+    summaries. Returns the number of slots that were read. Raises `ServerProblem`.
     """
     kept = store.counts(stream, start, end)
     read = 0

@@ -49,7 +49,7 @@ def sendable(document: Document) -> Document:
 def _read(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    # The fields have, for instance, a number that msgspec does not accept.
+    # A possible cause: the fields contain a number that msgspec does not accept.
     except (msgspec.DecodeError, UnicodeError):
         return json.loads(content.decode(errors="replace"), parse_int=str, parse_float=str)
 
@@ -59,7 +59,8 @@ def _exceeded(fields: dict[str, Any]) -> dict[str, str] | None:
 
     A name that occurs in several objects of an array counts once, as in an index.
     """
-    # Each path gets a number. Its key is a pair: the number of the path above, and the last name.
+    # Maps each path to a number. In a key, a path is given by the number of its parent path, and by
+    # the path's last name.
     numbers: dict[tuple[int, str], int] = {}
     open_values: list[tuple[Any, int, int, int]] = [(fields, 0, 0, 0)]
     while open_values:

@@ -33,7 +33,7 @@ SERVICE: Final = "replay"
 COUNTED: Final = ("found", "replayed", "poisoned", "waiting")  # the counts that become metrics
 OPTIONS: Final = ("prefix", "since", "until", "dry_run")
 LETTER_SECONDS: Final = 95.0  # the time limit of one letter, about the same as in the shipper
-RESERVE_SECONDS: Final = 125.0  # with less remaining time, no letter is started
+RESERVE_SECONDS: Final = 125.0  # with less time left, the replay takes no other dead letter
 S3_CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
 
 setting = settings(os.environ)

@@ -279,7 +279,7 @@ def test_the_sample_record_has_50_to_70_percent_of_the_logged_bytes_of_a_request
 
 
 @pytest.mark.parametrize("size", SIZES, ids=NAMES)
-def test_the_template_can_make_the_domain_and_its_disk_is_large_enough(size: Size) -> None:
+def test_the_template_accepts_each_size_and_each_disk_is_large_enough(size: Size) -> None:
     assert size.instance in KNOWN
     assert re.fullmatch(PARAMETERS["DomainInstanceType"]["AllowedPattern"], size.instance)
     assert size.instances in PARAMETERS["DomainInstanceCount"]["AllowedValues"]

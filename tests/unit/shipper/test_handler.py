@@ -279,7 +279,7 @@ def test_metrics_have_names_and_units(
 def test_the_line_of_a_usual_invocation_is_short(
     load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """CloudWatch charges by the byte, and a long line would cost more than the shipper's time."""
+    """CloudWatch charges by the byte. A long line would cost more than the computing time."""
     handler = load(
         AWS_LAMBDA_FUNCTION_NAME="prediction-monitor-ShipperFunction-AbCdEfGhIjKl"
     ).handler

@@ -94,10 +94,11 @@ def grown(
 
 def _too_few(rows: int, windows: int, planned: Plan) -> str:
     return (
-        f"a baseline needs at least {accepted.LEAST} windows, and these days give {windows}: they"
-        f" have {rows:,} predictions, and a window needs {planned.rows} predictions within"
-        f" {planned.longest / HOUR:.3g} h. A baseline that gives notices needs {WINDOWS} windows,"
-        f" about {ceil(planned.days)} days of this traffic"
+        f"a baseline needs at least {accepted.LEAST} windows, but the days for this baseline"
+        f" have only {windows}. A window needs {planned.rows} predictions within"
+        f" {planned.longest / HOUR:.3g} h. The days have {rows:,} predictions in all. A baseline"
+        f" that gives notices needs {WINDOWS} windows, about"
+        f" {ceil(planned.days)} days of this traffic"
     )
 
 

@@ -26,7 +26,7 @@ SIZES: Final = (100, 200, 400, 800, 1600, 3200, 6400, 12800)  # rows of a window
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan: windows of `rows` predictions that last at most `longest` seconds.
+    """A plan: each window has at least `rows` predictions in at most `longest` seconds.
 
     `windows` is the number of windows in the days for which the plan was made. A baseline of these
     windows is `armed` if there are at least 72, each worth 150 independent rows. `deff` is the
@@ -44,7 +44,8 @@ class Plan:
         """Return a sentence: the baseline is armed, or it needs this number of days."""
         if self.armed:
             return (
-                f"Armed: {self.windows} windows of {self.rows} predictions, at least one hour each."
+                f"Armed: {self.windows} windows. Each window has at least {self.rows} predictions"
+                " and lasts at least one hour."
             )
         return (
             f"Provisional: notices need 72 windows of {self.rows} predictions, which take"

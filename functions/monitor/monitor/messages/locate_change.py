@@ -93,7 +93,8 @@ def split_body(
     own = VERSIONS | SCRIPT
     parts = {
         name: {
-            # OpenSearch accepts a text for a missing value only if the field is a keyword field
+            # `missing` counts predictions without the field as if its value were the text
+            # "none". OpenSearch accepts a text there only for a keyword field.
             "terms": {"field": field, "size": VALUES}
             | ({"missing": "none"} if name in own else {}),
             "aggs": {"value": value},
@@ -112,7 +113,7 @@ def split(
     """Return one part for each attribute: the part with the largest share of the change.
 
     If the shares of the change are not known, the part with the most predictions is returned.
-    Predictions without the attribute are no part.
+    Predictions without the attribute belong to no part.
     """
     rows = sum(int(part["doc_count"]) for part in _parts(answer, "script"))
     found = []
