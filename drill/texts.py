@@ -1,4 +1,4 @@
-"""Texts for the story, generated from lists of phrases or read from a folder."""
+"""The texts that a drill sends to the model: generated from phrases, or read from a folder."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Differences from AWS:
 - The caller waits until the function succeeds, or until its last retry fails. So the retries of one
   event delay the next event. AWS queues events, and a later event can overtake an earlier one.
 - The local stack uses shorter delays.
-- No event becomes too old, is throttled, or is delivered twice by chance.
+- Events never become too old, are never throttled, and are never delivered twice by chance.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def direct(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Route
 def kinesis(plan: Template, url: str, keep: Keep, seconds: int) -> Iterator[Route]:
     """Run a Kinesis stream, and the template's event source mapping, which invokes the shipper.
 
-    `seconds` is the time limit of an invocation. `keep` stores each record that the mapping failed
-    to deliver and does not try again.
+    `seconds` is the time limit of an invocation. If the mapping gives up records, `keep` stores
+    them.
     """
     [(log_group, pattern, subscriber)] = plan.subscriptions
     stream = Stream(SHARDS)

@@ -223,7 +223,7 @@ def held(url: str, dashboards: Domain) -> dict[str, Any]:
 
 
 def role(url: str, kind: str) -> Any:
-    """Return the IAM roles that a role is mapped to, or None if the role has no mapping."""
+    """Return the IAM roles that have an OpenSearch role, or None if it has no mapping."""
     name = f"prediction-monitor-{kind}.monitor"
     found = asked(url, f"/_plugins/_security/api/rolesmapping/{name}")
     return None if found == 404 else found[name]["backend_roles"]

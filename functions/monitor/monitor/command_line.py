@@ -144,8 +144,9 @@ def parser_of(*, remote: bool) -> Parser:
     _add(commands, "accuracy", accuracy_command, text, ACCURACY, remote=remote)
     if not remote:
         said = (
-            "Judges once, as the schedule does, and writes the log lines to standard output. The"
-            " schedule does not write these lines again, so it sends no message about them."
+            "Judges once, as the schedule does, and writes the log lines to standard output."
+            " Nobody gets a message about these lines: messages are sent only for lines in the"
+            " monitor's log group, and the schedule does not judge the same windows again."
         )
         _add(commands, "judge", judge_command, "judge once, as the schedule does", said)
         _feedback(commands)

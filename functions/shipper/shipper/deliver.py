@@ -22,9 +22,11 @@ from shipper.outcome import Outcome
 from shipper.partial_document import less, rescued
 
 REQUEST_SECONDS: Final = 30.0
-WITHOUT_FIELDS_SECONDS: Final = 5.0  # the time limit of a request without the fields
+# The time limit of a request that sends one document again, without its fields.
+WITHOUT_FIELDS_SECONDS: Final = 5.0
 LEAST_CHUNK_BYTES: Final = 256 * 1024  # `chunk_bytes` is never halved below this number
-SUSPICIOUS_TRIES: Final = 5  # from this retry on, the cause may be a document: look for it
+# From this retry on, `suspect` looks for a document that may make the server fail.
+SUSPICIOUS_TRIES: Final = 5
 TOO_LATE: Final = "not sent: no time was left"
 NOT_SENT: Final = Verdict(Fate.BUSY, TOO_LATE)
 # Connections to servers that refuse bulk actions with an index name

@@ -65,7 +65,7 @@ def messages(
             "roll back",
             "gives other answers than version 1 on the same traffic.",
         ),
-        (0.5, {"input.words": 40}, "wait until morning", "are longer (mean words of a text: "),
+        (0.5, {"input.words": 40}, "wait until morning", "are longer (mean number of words: "),
     ],
 )
 def test_a_rollout_of_another_model_gives_one_message(

@@ -49,7 +49,7 @@ LABEL = Moved(
     0.31, 0.72, 0.66, share=True,
 )  # fmt: skip
 WORDS = Moved(
-    "input.words", "median words of a text", "texts are longer", "texts are shorter", 18, 9, 11
+    "input.words", "median number of words", "texts are longer", "texts are shorter", 18, 9, 11
 )
 VERSION = Source("function version", "8", 1.0, 1.0, new=True)
 CUSTOMER = Source("customer", "acme", 0.3, 0.94, new=True)
@@ -314,24 +314,24 @@ def test_a_message_about_any_other_change_advises_to_do_nothing(change: Change) 
     [
         (
             WORDS,
-            ("texts are longer (median words of a text: 18, usually 9, never above 11 in the 30 "
+            ("texts are longer (median number of words: 18, usually 9, never above 11 in the 30 "
             "days before)"),
         ),
         (
             replace(WORDS, now=5, extreme=7, days=12),
-            ("texts are shorter (median words of a text: 5, usually 9, never below 7 in the 12 "
+            ("texts are shorter (median number of words: 5, usually 9, never below 7 in the 12 "
             "days before)"),
         ),
         (
             replace(WORDS, now=5, extreme=4),
-            ("texts are shorter (median words of a text: 5, usually 9, but down to 4 in the 30 "
+            ("texts are shorter (median number of words: 5, usually 9, but down to 4 in the 30 "
             "days before)"),
         ),
         (
             replace(LABEL, usual=0.12, extreme=None, older="1"),
             "more answers are ham (share of ham: 31 %, 12 % with version 1)",
         ),
-        (replace(WORDS, usual=None, extreme=None), "texts are longer (median words of a text: 18)"),
+        (replace(WORDS, usual=None, extreme=None), "texts are longer (median number of words: 18)"),
         (
             replace(LABEL, usual=0.0, extreme=None, now=0.1234),
             "more answers are ham (share of ham: 12.3 %, usually 0 %)",

@@ -41,9 +41,9 @@ def described(signal: str, part: str, now: Summary, usual: Summary | None = USUA
 @pytest.mark.parametrize(
     ("signal", "part", "given", "said", "now"),
     [
-        ("means", "input.words", {"input.words": 3}, ("shorter", "median words of a text"), 3),
-        ("input.words", "part 1 of 10", {"input.words": 3}, ("shorter", "median words"), 3),
-        ("input.words", "part 10 of 10", {"input.words": 60}, ("longer", "median words"), 60),
+        ("means", "input.words", {"input.words": 3}, ("shorter", "median number of words"), 3),
+        ("input.words", "part 1 of 10", {"input.words": 3}, ("shorter", "median number"), 3),
+        ("input.words", "part 10 of 10", {"input.words": 60}, ("longer", "median number"), 60),
         ("means", "input.sig.s3", {"input.sig.s3": 40}, ("not of the usual kind", "signature"), 40),
         ("means", "input.novelty", {"input.novelty": 3}, ("less like", "mean novelty"), 3),
         ("means", "prediction.score", {"prediction.score": 0.9}, ("more sure", "mean score"), 0.9),
@@ -113,7 +113,7 @@ def test_only_numbers_that_do_not_depend_on_the_model_show_that_the_texts_change
 
 def test_a_change_that_keeps_the_median_is_described_by_a_share() -> None:
     centre = described("input.words", "part 2 of 10", USUAL)
-    assert centre.name.startswith("share of texts with words of a text from ")
+    assert centre.name.startswith("share of texts with a number of words from ")
     assert centre.share
 
 

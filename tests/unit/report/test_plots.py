@@ -104,8 +104,8 @@ def test_a_span_begins_at_a_whole_step_and_has_few_steps(seconds: int, later: in
     [
         ([100, 0, 100], [(1, 2)]),
         ([100, 0, 0, 100, 0, 100], [(1, 3), (4, 5)]),
-        # The time before the first prediction is no gap. The time after the last is no gap if only
-        # two buckets have predictions.
+        # The time before the first prediction is no gap. The time after the last prediction is no
+        # gap if only two buckets have predictions.
         ([0, 0, 100, 100, 0, 0], []),
         ([5, 0, 5], []),  # five missing predictions may be chance
         ([5, 0, 0, 0, 0, 5], [(1, 5)]),

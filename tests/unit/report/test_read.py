@@ -124,7 +124,7 @@ def found(labels: dict[str, int], probability: Doc | None = None, rest: int = 0)
     }
 
 
-def test_the_field_name_of_a_label_is_not_shown_as_another_label() -> None:
+def test_a_label_with_a_space_is_not_shown_again_with_an_underscore() -> None:
     probability = {"very_positive": 0.7, "negative": 0.2, "so_so": 0.1}
     made = Index(**found({"negative": 2, "very positive": 3}, probability)).view().predictions
     assert made.all_labels == ("very positive", "negative", "so_so")

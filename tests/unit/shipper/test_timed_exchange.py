@@ -201,10 +201,10 @@ def test_the_exchange_after_a_closed_connection_succeeds() -> None:
     assert found[1] == INDEXED
 
 
-def test_a_count_of_documents_that_gets_no_answer_does_not_end_the_next_delivery(
+def test_an_unanswered_request_for_a_count_does_not_end_the_next_delivery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A request for a count gets no answer in time. Its time limit must not end a later request."""
+    """The time limit of the unanswered request must not end a later request."""
     monkeypatch.setattr(common_index, "SECONDS", 1.5)
     questions: list[int] = []
     bodies: list[int] = []

@@ -82,12 +82,14 @@ def compare(model: Model, answers: Sequence[Any]) -> Figures:
 def _moved(stated: float, found: float, *, same: bool) -> float:
     """Return how far the probability of a label moved.
 
-    If both answers have the same label, this is the difference of the scores.
+    `stated` is the score of the golden answer, and `found` is the score of the new answer. A score
+    is the probability of the answer's own label. If both answers have the same label, the result is
+    the difference of the scores.
 
-    If the labels differ, each answer states only the probability of its own label: the score. The
-    probability of any other label is at most the score, and at most 1 minus the score. These limits
-    give the smallest possible move of each of the two labels. The larger of the two moves is
-    returned.
+    If the labels differ, neither answer states the probability of the other answer's label. But
+    this probability is at most the answer's score, and at most 1 minus the answer's score. So the
+    golden answer's label lost at least `stated - min(found, 1 - found)`, and the new answer's label
+    gained at least `found - min(stated, 1 - stated)`. The larger of these two numbers is returned.
     """
     if same:
         return abs(found - stated)

@@ -1,7 +1,8 @@
 """Composes the messages to people about the findings of a stream.
 
-A finding gets a message only if it is a transition: a change that people must know, such as the
-beginning of a notice. A stream that cannot give notices gets a weekly digest.
+A finding gets a message only if it is a transition: a change that people must know. For example,
+several windows in a row have become unusual: this is the beginning of a notice. A stream that
+cannot give notices gets a weekly digest.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ NOTICEABLE: Final = 0.05  # the smallest change worth showing, as a share of the
 NAMES: Final = 3  # a measure's name lists at most this many unusual values
 # For each field: its name, and the meaning of a higher and of a lower value.
 WORDS: Final = {
-    "input.words": ("words of a text", "texts are longer", "texts are shorter"),
+    "input.words": ("number of words", "texts are longer", "texts are shorter"),
     "input.tokens_per_word": (
         "word pieces per word", "texts use rarer words", "texts use more common words"
     ),
@@ -285,8 +285,8 @@ def _part(field: str, part: str, baseline: Baseline) -> Measure:
     span = f"from {max(low, 0):.3g}" + ("" if high is None else f" to below {high:.3g}")
     noun = WORDS[field][0]
     return Measure(
-        field, f"share of texts with {noun} {span}", f"more texts have {noun} {span}",
-        f"fewer texts have {noun} {span}", of, share={"range": {field: limits}},
+        field, f"share of texts with a {noun} {span}", f"more texts have a {noun} {span}",
+        f"fewer texts have a {noun} {span}", of, share={"range": {field: limits}},
     )  # fmt: skip
 
 

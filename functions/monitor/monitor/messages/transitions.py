@@ -1,9 +1,11 @@
 """Decides which findings of a stream are transitions. People get a message for each transition.
 
 A finding is the result of judging one window. A transition is, for example, the beginning of a
-notice. The decision depends on the stream's episode: the messages that people got so far, and the
-last results. The episode is stored with the stream's state, so a repeated run makes the same
-transitions with the same ids.
+notice: several windows in a row have become unusual.
+
+The decision depends on the stream's episode: the messages that people got so far, and the last
+results. The episode is stored with the stream's state, so a repeated run makes the same transitions
+with the same ids.
 """
 
 from __future__ import annotations
@@ -168,9 +170,9 @@ def advance(
 ) -> tuple[Episode, Transition | None]:
     """Return the episode after a finding, and the transition that the finding makes, or None.
 
-    A notice begins, or gets another signal, only after `in_a_row` unusual windows in a row. It ends
-    after `in_a_row` usual windows in a row, or if another baseline is in use. `odd` says that the
-    baseline cannot judge the window, for example because the baseline lacks the weekday.
+    A notice begins, or gets another signal, only after `in_a_row` consecutive unusual windows.
+    It ends after `in_a_row` consecutive usual windows, or if another baseline is in use. `odd` says
+    that the baseline cannot judge the window, for example because the baseline lacks the weekday.
 
     A notice can begin while messages are `silenced`. After the silence, the same transition is made
     again, so that people get a message. Two kinds of findings change nothing: comparisons with a

@@ -30,11 +30,11 @@ SCORE: Final = "prediction.score"
 def due(
     episode: Episode, accepted: Accepted | None, now: int
 ) -> tuple[Episode, tuple[int, int] | None]:
-    """Return the next episode, and the week (start, end) of the due digest.
+    """Return the updated episode, and the week (start, end) of the digest that is due.
 
-    If no digest is due, the week is None. An episode holds the messages that were sent about the
-    stream so far. The times are in seconds since 1970. The first digest of a new stream is due on
-    the next Monday.
+    An episode is the record of the messages that were sent about the stream so far. If no digest is
+    due, the week is None. The times are in seconds since 1970. The first digest of a new stream is
+    due on the next Monday.
     """
     monday = (now - MORNING - MONDAY) // WEEK * WEEK + MONDAY
     if episode.digest == monday:
@@ -76,7 +76,7 @@ def numbers(now: Sequence[Summary], before: Sequence[Summary], why: str) -> tupl
     values = [
         f"{name} {value:.3g}{_before(old)}"
         for name, value, old in (
-            ("median words of a text", _words(this), _words(last)),
+            ("median number of words in a text", _words(this), _words(last)),
             ("mean score", this.mean(SCORE), last.mean(SCORE) if last else None),
         )
         if value is not None
