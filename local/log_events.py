@@ -31,9 +31,7 @@ TAIL: Final = re.compile(rf"(?P<time>{TIME}) (?P<stream>{STREAM})(?:\s(?P<messag
 SHORT: Final = re.compile(rf"(?P<time>{TIME}) (?P<message>.*)", re.DOTALL)
 SAM: Final = re.compile(rf"(?P<stream>{STREAM}) (?P<time>{TIME})\s(?P<message>.*)", re.DOTALL)
 FIRST_TIME: Final = re.compile(rf"(?<!\d){TIME}")
-# The name of a pipe. If the first lines from a pipe have no time, the present time is part of their
-# ids. So these lines become new events each time that they are shipped.
-PIPE: Final = "standard input"
+PIPE: Final = "standard input"  # stands in messages and ids in place of a file's name
 TIME_FIELDS: Final = ("timestamp", "@timestamp", "time", "ts")
 
 
@@ -89,6 +87,8 @@ def lines(
         if found is not None:
             _ensure_possible(found, where, now)
             time, own = found, True
+        # If no line of a pipe has had a time so far, `time` is the present time, and the id is
+        # computed from it. So the line becomes a new event each time that it is shipped.
         digits = identifier or _identifier(
             name, number, message, time if own or name == PIPE else 0
         )

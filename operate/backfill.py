@@ -54,7 +54,7 @@ class NothingTaken(Exception):
 
 
 class Span(NamedTuple):
-    """The lines of a log group from `start` until before `end` that match `pattern`.
+    """The lines of a log group from `start` to just before `end` that match `pattern`.
 
     Times are milliseconds since 1970. An empty pattern matches all lines.
     """
@@ -120,8 +120,8 @@ def subscribed_pattern(logs: Any, log_group: str) -> str:
     more = [name for name in MORE_THAN_PATTERN if filters[0].get(name)]
     if more:
         raise PatternUnknown(
-            f"the subscription filter {filters[0]['filterName']} selects by more than its pattern "
-            f"({more[0]}); {hint}"
+            f"the subscription filter {filters[0]['filterName']} selects lines not only by its "
+            f"pattern (also by {more[0]}); {hint}"
         )
     return str(filters[0].get("filterPattern", ""))
 

@@ -148,9 +148,9 @@ def compare_ids(
 
     The line of a document is found by the document's log stream and time (in milliseconds).
 
-    Returns the number of compared documents; each has the id of its line. The number is 0 if there
-    is nothing to compare: the index has no document of the span, or CloudWatch no longer has the
-    lines. Raises `IdsDiffer` at the first document with another id, `SearchFailed`, and the
+    Returns the number of documents that were found to have the id of their line. The number is 0 if
+    there is nothing to compare: the index has no document of the span, or CloudWatch no longer has
+    the lines. Raises `IdsDiffer` at the first document with another id, `SearchFailed`, and the
     exceptions of the logs client.
     """
     query = {

@@ -196,8 +196,8 @@ def logits(
 def _batches(lengths: list[int], size: int, seed: int) -> Iterator[list[int]]:
     """Return shuffled batches of indices.
 
-    Sentences of similar length need little padding. So the shuffled indices are sorted by length,
-    50 batches at a time, before they are cut into batches.
+    A batch of sentences of similar length needs little padding. So the shuffled indices are cut
+    into blocks of 50 * `size` indices. Each block is sorted by length, and then cut into batches.
     """
     chance = random.Random(seed)
     order = list(range(len(lengths)))

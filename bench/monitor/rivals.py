@@ -17,7 +17,7 @@ from bench.monitor.rows import FIELDS
 from bench.monitor.traffic import Index, Table
 
 PSI: Final = 0.2  # a larger PSI counts as drift
-EMPTY: Final = 1e-4  # replaces each smaller share of a bin, because log(0) does not exist
+EMPTY: Final = 1e-4  # the smallest share of a bin; for the share 0, PSI would need log(0)
 KS: Final = 0.05  # a smaller p counts as drift
 # Evidently's rule, from its documentation "Data drift algorithm":
 # - With up to 1,000 reference rows, a column drifts if the p of a test is below .05. A column of

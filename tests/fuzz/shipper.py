@@ -233,9 +233,9 @@ def refused(name: str) -> None:
 
 
 def deep(text: str) -> bool:
-    """Return whether a text may be nested too deeply for one of `spliced` and `read`.
+    """Return whether a text can have more than `DEEP` levels of nesting.
 
-    No index accepts such fields.
+    `spliced`, `read` or both may be unable to read such a text. No index accepts its fields.
     """
     return text.count("{") + text.count("[") > DEEP
 

@@ -87,7 +87,7 @@ def test_a_taken_page_port_is_reported_in_one_clear_sentence(
     assert_one_sentence(local("serve", ports | settings), f"127.0.0.1:{taken}", "PAGE_PORT")
 
 
-def test_no_server_at_opensearch_url_is_reported_in_one_clear_sentence(
+def test_a_missing_server_at_opensearch_url_is_reported_in_one_clear_sentence(
     ports: dict[str, str],
 ) -> None:
     ended = local("run", ports | {"OPENSEARCH_URL": f"http://127.0.0.1:{free_port()}"})
@@ -101,7 +101,7 @@ def test_a_server_that_is_no_opensearch_is_reported_in_one_clear_sentence(
     assert_one_sentence(ended, "no OpenSearch can be used at", "OPENSEARCH_URL")
 
 
-def test_no_network_for_the_first_download_is_reported_in_one_clear_sentence(
+def test_a_missing_network_at_the_first_download_is_reported_in_one_clear_sentence(
     ports: dict[str, str], tmp_path: Path
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"

@@ -92,7 +92,7 @@ def desired_state(
 ) -> DesiredState:
     """Build the desired state from addresses, which may contain a name and a password.
 
-    Give `region` if requests must be signed, and the host's name does not belong to Amazon.
+    If the host's name is not one of Amazon's, requests are signed only if `region` is given.
 
     If `scope.former` is true, this stack may use the former names, which do not include the stack's
     name. The manifest in Dashboards tells whether the stack uses these names.
@@ -337,7 +337,10 @@ def _checked(asked: DesiredState, say: Say) -> str:
 
 
 def _of_the_prefix(asked: DesiredState, *, shared: bool) -> dict[str, str]:
-    """Return the reasons to keep the parts that all stacks of the prefix share, by part name."""
+    """Return the reason to keep each part that all stacks of the prefix share.
+
+    The key is the name of the part.
+    """
     others = [name for name in asked.stacks if name != asked.scope.stack]
     if shared and not others:
         return {}
@@ -360,7 +363,10 @@ def _release(asked: DesiredState, say: Say) -> None:
 
 
 def _shown(asked: DesiredState) -> dict[str, str]:
-    """Return the reasons to keep objects that another dashboard shows, by the objects' names."""
+    """Return the reason to keep each object that another dashboard shows.
+
+    The key is the name of the object.
+    """
     if not asked.dashboards:
         return {}
     ours = {(one.type, one.id) for one in asked.objects}

@@ -57,7 +57,7 @@ class LetterFate(StrEnum):
     REPLAYED = "replayed"
     # Some of the letter's lines are not in the index yet. The letter stays where it is.
     WAITING = "waiting"
-    # The letter can never be read. It is moved below `poison/`, with the reason in its metadata.
+    # The letter can never be read. It is moved to the prefix `poison/`, with the reason in its metadata.
     POISONED = "poisoned"
     # Somebody else removed the letter during the replay.
     GONE = "gone"
@@ -86,7 +86,7 @@ def letters(
     """List the letters below `prefix` that were written at `since` or later and before `until`.
 
     Their order is random, because some letters may be undeliverable for a long time. In a fixed
-    order, these letters would always be tried first, and could hold up all others.
+    order, these letters would always be tried first, and could delay all others.
     """
     found = []
     for page in bucket.s3.get_paginator("list_objects_v2").paginate(

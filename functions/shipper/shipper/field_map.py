@@ -83,8 +83,10 @@ def moved(fields: Fields, names: FieldMap) -> Fields:
 def _take(fields: Fields, path: Path) -> Any:
     """Remove a value from `fields`, and return it. Objects that become empty are removed too.
 
-    If a field has a name with dots, such as `request.id`, the path means this field. Objects
-    inside `fields` are copied before they are changed.
+    The path `request.id` can mean a field with this name, or the field `id` of the object
+    `request`. If there are both, the field with this name is removed.
+
+    Objects inside `fields` are copied before they are changed.
     """
     whole = ".".join(path)
     if whole in fields:

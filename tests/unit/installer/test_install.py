@@ -32,8 +32,8 @@ def test_install_puts_everything_into_an_empty_domain_and_prints_links(
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
         (
-            "retention of existing indices (2 cwl-* indices, 2 must get this policy or its newest "
-            "version): installed"
+            "retention of existing indices (2 cwl-* indices; before this command, 2 needed this "
+            "policy or its newest version): installed"
         ),
         f"role prediction-monitor-shipper for {SHIPPER}: installed",
         f"role prediction-monitor-monitor for {MONITOR}: installed",
@@ -127,9 +127,7 @@ def test_status_names_what_is_missing_or_changed(domain: Domain, run: Run, folde
     ]
 
 
-def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
-    domain: Domain, run: Run
-) -> None:
+def test_each_zone_of_a_domain_with_standby_gets_one_copy(domain: Domain, run: Run) -> None:
     domain.cluster = {
         "defaults": {"cluster.routing.allocation.awareness.balance": "false"},
         "persistent": {
@@ -150,7 +148,7 @@ def test_a_domain_with_standby_gets_copies_in_multiples_of_its_zones(
     )
 
 
-def test_the_number_of_copies_is_read_from_a_refusal_if_the_settings_cannot_be_read(
+def test_if_the_settings_cannot_be_read_the_error_of_the_domain_gives_the_number_of_copies(
     domain: Domain, run: Run
 ) -> None:
     reason = "expected max cap on auto expand to be a multiple of total awareness attributes [3]"

@@ -35,8 +35,8 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert (
-        "(152 cwl-* indices, 151 must get this policy or its newest version, 1 keeps a policy of "
-        "another name): installed" in output
+        "(152 cwl-* indices; before this command, 151 needed this policy or its newest version, "
+        "1 keeps a policy of another name): installed" in output
     )
     assert age(domain) == "7d"
     assert domain.sequence > first
@@ -89,15 +89,13 @@ def test_the_next_run_applies_the_policy_to_indices_that_a_failed_run_left_out(
         "cwl-late": ("prediction-monitor", domain.sequence - 1),
         "cwl-waiting": ("prediction-monitor", None),
     }
-    assert (
-        "(2 cwl-* indices, 1 must get this policy or its newest version): changed"
-        in run("status")[1]
-    )
+    needed = "before this command, 1 needed this policy or its newest version"
+    assert f"(2 cwl-* indices; {needed}): changed" in run("status")[1]
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
 
 
-def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
+def test_a_failure_is_reported_even_if_ism_answers_with_status_200(
     domain: Domain, run: Run
 ) -> None:
     domain.indices = {"cwl-1": (None, None)}
@@ -112,8 +110,8 @@ def test_a_failure_in_an_answer_of_ism_with_status_200_is_reported(
     assert "left the retention of some indices as it was (cwl-1: closed)" in errors
     assert "retention policy prediction-monitor (deletes after 30d): installed" in output
     assert (
-        "retention of existing indices (1 cwl-* index, 1 must get this policy or its newest "
-        "version): missing" in output
+        "retention of existing indices (1 cwl-* index; before this command, 1 needed this policy "
+        "or its newest version): missing" in output
     )
 
 
@@ -130,7 +128,7 @@ def test_an_index_that_cannot_get_the_new_policy_at_once_gets_it_later(
     domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
     code, output, errors = run("install")
     assert (code, "cwl-late" in errors) == (0, False)
-    assert "1 must get this policy or its newest version" in output
+    assert "1 needed this policy or its newest version" in output
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence - 1)
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)

@@ -79,7 +79,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.mark.parametrize("part", ["follow", "announce", "_grown"])
-def test_if_a_stream_cannot_be_judged_its_unlogged_lines_are_still_logged_once(
+def test_lines_left_by_an_earlier_run_are_logged_once_even_if_judging_the_stream_fails(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: Any, **__: Any) -> Any:

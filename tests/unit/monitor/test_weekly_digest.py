@@ -35,7 +35,7 @@ SEEN = Episode(digest=AT - WEEK)
         (replace(SEEN, digest=AT), False, AT + 6 * DAY, None),
     ],
 )
-def test_a_digest_is_due_once_a_week_from_monday_morning_on(
+def test_a_digest_is_due_once_a_week_but_not_before_monday_morning(
     episode: Episode, armed: bool, now: int, week: tuple[int, int] | None
 ) -> None:
     accepted = replace(reference(), armed=armed)

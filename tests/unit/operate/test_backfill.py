@@ -166,7 +166,7 @@ def test_without_exactly_one_subscription_a_pattern_is_required(
 @pytest.mark.parametrize(
     "more", [{"applyOnTransformedLogs": True}, {"fieldSelectionCriteria": '@aws.account = "1"'}]
 )
-def test_a_pattern_is_required_if_the_subscription_selects_by_more_than_its_pattern(
+def test_a_pattern_is_required_if_the_subscription_also_has_other_criteria(
     more: dict[str, Any],
 ) -> None:
     class Logs:
@@ -182,7 +182,7 @@ def test_a_pattern_is_required_if_the_subscription_selects_by_more_than_its_patt
 
     with pytest.raises(
         PatternUnknown,
-        match=rf"f selects by more than its pattern \({next(iter(more))}\).*--pattern",
+        match=rf"f selects lines not only by its pattern \(also by {next(iter(more))}\).*--pattern",
     ):
         subscribed_pattern(Logs(), GROUP)
 

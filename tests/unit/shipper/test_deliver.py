@@ -414,7 +414,7 @@ def test_nothing_is_sent_after_the_deadline(bulk: Bulk, deliver: Deliver, clock:
     outcome = deliver(untouched, seconds=0)
     assert (bulk.requests, clock.pauses) == ([], [])
     assert (outcome.documents, outcome.requests) == (0, 0)
-    assert len(list(untouched)) == 2, "a document that cannot be sent was read"
+    assert len(list(untouched)) == 2, "a document was read, although it could not be sent"
 
 
 def test_a_deadline_between_chunks_gives_each_chunk_its_own_reason(
@@ -429,7 +429,7 @@ def test_a_deadline_between_chunks_gives_each_chunk_its_own_reason(
     assert outcome.summary() == f"6 of 6 documents not delivered: 4 x {GONE_503}, 2 x {TOO_LATE}"
 
 
-def test_after_a_deadline_during_a_retry_the_reason_is_the_last_answer(
+def test_a_deadline_during_a_retry_leaves_the_last_answer_as_the_reason(
     bulk: Bulk, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunked(monkeypatch, 2)

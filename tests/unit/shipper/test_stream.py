@@ -245,7 +245,7 @@ def test_during_an_outage_attempts_go_on_until_the_time_is_up(
     assert clock.now - start >= 800
 
 
-def test_if_no_time_is_left_nothing_is_sent_and_the_first_record_is_reported(
+def test_the_first_record_is_reported_and_nothing_is_sent_if_no_time_is_left(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
     shipped = Shipped(batch(data("1"), data("2")), connection, clock, seconds=0)
@@ -253,7 +253,7 @@ def test_if_no_time_is_left_nothing_is_sent_and_the_first_record_is_reported(
     assert bulk.requests == []
 
 
-def test_if_the_time_ends_between_two_records_the_later_record_is_reported(
+def test_the_later_record_is_reported_if_the_time_ends_between_two_records(
     bulk: Bulk,
     connection: RequestsHttpConnection,
     clock: Clock,
@@ -344,7 +344,7 @@ def test_all_records_but_the_unreadable_one_are_delivered(
         ship_kept(json.loads(content["payload"]), SETTINGS, connection, Clock().budget(100))
 
 
-def test_a_batch_that_lambda_gave_up_on_is_kept_until_its_lines_are_delivered(
+def test_ship_kept_delivers_all_readable_lines_before_it_refuses_the_batch(
     bulk: Bulk, connection: RequestsHttpConnection, clock: Clock
 ) -> None:
     """One record of this batch can never be read, so `ship_kept` raises `PayloadInvalid`.

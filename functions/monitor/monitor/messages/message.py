@@ -25,7 +25,8 @@ LONGEST: Final = 300  # characters of a line that is not a link
 SUBJECT: Final = 100  # the largest number of ASCII characters that SNS accepts in a subject
 NAME: Final = 60  # the largest number of characters of a name; a longer name is cut
 MOST: Final = 0.5  # a source with at least this share of the change explains the change
-NARROW: Final = 0.8  # a source with at least this share of the predictions is nearly all traffic
+# A source explains the change only if its share of the predictions is below this number.
+NARROW: Final = 0.8
 EARLIER: Final = HOUR  # a deployment may be the cause if it was at most this long before the change
 BUSY: Final = 2.0  # the message has a hint if there is at least twice the usual traffic
 DIGEST: Final = 5  # the largest number of lines of numbers in a digest
@@ -47,7 +48,8 @@ NOTICES: Final = (Change.BEGINS, Change.SPREADS)
 # In these messages, the advised action depends on the evidence.
 ADVISED: Final = (*NOTICES, Change.DIFFERS, Change.STALE)
 DATED: Final = (*ADVISED, Change.RECOVERS, Change.REPLACED, Change.AGREES)
-FEW: Final = 0.5  # fewer predictions than this share of the usual number are a reason to look
+# If predictions are below this share of the usual number, the advice is to look.
+FEW: Final = 0.5
 SUBJECTS: Final = {
     Change.BEGINS: "Notice",
     Change.SPREADS: "Notice, one signal more",
@@ -102,9 +104,9 @@ NOTHING_TO_DO: Final = {
     Change.AGREES: "The last {facts.in_a_row} comparisons of the two versions are as usual.",
     Change.RESUMES: "Windows are judged again, and there is no notice.",
     Change.WEEKDAY: (
-        "The accepted baseline has no {facts.weekday}, so this message is not a notice. If every "
-        "{facts.weekday} should be judged, accept a baseline that includes a {facts.weekday} "
-        '(with the command "baseline accept", docs/monitoring.md).'
+        "The accepted baseline has no {facts.weekday}, so this difference is only information. "
+        "If every {facts.weekday} should be judged, accept a baseline that includes a "
+        '{facts.weekday} (with the command "baseline accept", docs/monitoring.md).'
     ),
     Change.DIGEST: (
         "No baseline is large enough for notices, so only a person can see a change in the numbers."
@@ -250,8 +252,8 @@ class Facts:
       value is the reason.
     - `hourly` is the number of predictions an hour, and `score` is the mean score. Both are pairs
       of the present and the usual value.
-    - `towards` are golden sentences (texts with known answers) that the texts of the window
-      resemble more than usual. `words` are typical words of the window.
+    - `towards` are golden sentences (texts with known answers). The texts of the window are more
+      like these sentences than usual. `words` are typical words of the window.
     - `estimate` is the estimated accuracy of the window. `unlike` says that accuracy is not
       estimated because the window is unlike the model's profile.
     - `known` counts labels of predictions of the last thirty days.
@@ -483,8 +485,8 @@ def _lines(facts: Facts, action: Action, reason: str) -> Iterator[str]:
 def _evidence(facts: Facts, action: Action) -> Iterator[str]:
     """Yield the numbers that belong to the transition.
 
-    They are a digest's numbers, the traffic if it was too low for a window, or the numbers that
-    moved.
+    For a digest, these are the digest's numbers. If the traffic was too low for a window, it is the
+    amount of traffic. Otherwise, they are the numbers that moved.
     """
     if facts.transition.change is Change.DIGEST:
         yield from facts.digest[:DIGEST]
@@ -512,7 +514,10 @@ def _movement(facts: Facts, action: Action) -> Iterator[str]:
     if facts.sources:
         yield f"Where: {'; '.join(map(_where, facts.sources))}."
     elif facts.moved and facts.transition.change in NOTICES and "sources" not in facts.unread:
-        yield "Where: spread evenly; no version, script or other part of the traffic stands out."
+        yield (
+            "Where: spread evenly; no version, writing system or other part of the traffic stands "
+            "out."
+        )
 
 
 def invoke(stack: str, command: str) -> str:
@@ -555,9 +560,10 @@ def _where(source: Source) -> str:
     rows = f"{100 * source.of_rows:.0f} % of the predictions"
     named = f"{source.attribute} {_name(source.value)}{new}"
     if source.of_change is None:
-        return f"{named} has {rows}"
+        return f"{rows} come from {named}"
     # The share can exceed 1, if other parts of the traffic moved in the opposite direction.
-    return f"{named} has {100 * min(1.0, source.of_change):.0f} % of the change and {rows}"
+    change = f"{100 * min(1.0, source.of_change):.0f} % of the change"
+    return f"{change} and {rows} come from {named}"
 
 
 def _key_figures(facts: Facts) -> Iterator[str]:
@@ -570,7 +576,7 @@ def _key_figures(facts: Facts) -> Iterator[str]:
         if facts.estimate:
             limits = facts.estimate.interval.text
             yield f"estimated accuracy {now:.2f}, between {limits.replace(' to ', ' and ')}{usual}"
-            yield "the estimate stays the same if the model swaps two labels"
+            yield "the estimate cannot show that two labels are exchanged"
         else:
             yield f"mean score {now:.2f}{usual}"
         if facts.unlike:
@@ -629,8 +635,8 @@ def links(dashboard: str, stream: Stream, start: int, end: int) -> dict[str, str
     """Return links to the window's predictions in Discover and to the dashboard.
 
     `dashboard` is the installer's link to the dashboard *Predictions*. The link contains the tenant
-    and the ending that all ids of this stack's saved objects have. Without the link, the result is
-    empty.
+    and the dashboard's id. The ids of all saved objects of this stack have the same ending, so the
+    ending is read from this id. If `dashboard` is empty, the result is empty.
     """
     if not dashboard:
         return {}

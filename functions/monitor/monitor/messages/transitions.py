@@ -47,8 +47,8 @@ class Transition:
     """A transition.
 
     `signal` is the signal that moved most, and `others` are the other signals that moved. `since`
-    is the start of the first unusual window, and `at` the end of the window that made the
-    transition, both in seconds since 1970.
+    is the start of the first unusual window. `at` is the end of the window that made the
+    transition. Both are in seconds since 1970.
     """
 
     change: Change
@@ -95,21 +95,21 @@ class Episode:
 
     The last windows:
     - `begun` is the start of the first unusual window after the last usual window.
-    - `run` has an entry for each signal that was unusual in a window since `begun`: the number of
-      windows since the signal was last usual.
+    - `run` has each signal that was unusual at `begun` or later. For each signal, `run` counts the
+      unusual windows in a row. The count is 0 if the signal was usual in the last window.
     - `quiet` counts the usual windows after the last unusual window.
 
     The last windows on weekdays that the baseline lacks:
     - `odd` counts the unusual windows in a row, and `odd_since` is the start of the first one.
-    - `weekday` is the number of a baseline, not a day. For each baseline that lacks a weekday,
-      people get one message. The last such message was about the baseline with this number.
+    - People get one message for each baseline that lacks a weekday. `weekday` is the number of the
+      baseline in the last such message.
 
     Other messages and results:
     - `stale` says that people got a message about a day without a full window, and no full window
       has come since.
     - `digest` is the week of the last weekly digest, counted from 1970.
-    - `versions` has an entry for each version that was compared in the last day: the results of
-      its comparisons.
+    - `versions` has the results of the comparisons of each version that was compared in the last
+      day.
 
     Times are in seconds since 1970.
     """
