@@ -534,8 +534,8 @@ def _placed(names: list[str], words: list[str]) -> list[str] | None:
 def _extracted(names: list[str], words: list[str]) -> dict[str, str] | None:
     """Return every field by its name.
 
-    If a field has no name, its key is its position (1, 2, ...). The fields that the ellipsis stands
-    for have no names.
+    If a field has no name, its key is its position (1, 2, ...). The fields in place of the
+    ellipsis have no names.
     """
     if _placed(names, words) is None:
         return None

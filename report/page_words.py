@@ -38,8 +38,8 @@ ACCEPT: Final = (
     "accept them:"
 )
 COMMAND: Final = "python -m monitor baseline accept --from DAY --to DAY"
-# The keys are words of the banner. The values are kinds of messages (`change`). If the newest
-# message has one of the kinds, the banner repeats the advice of this message.
+# The keys are values of `Answer.word`. The values are kinds of messages (`Verdict.change`). If the
+# newest message is of one of these kinds, the banner repeats the advice of this message.
 ABOUT: Final = {
     "notice": ("begins", "spreads"),
     "silent": ("stale",),
@@ -74,7 +74,7 @@ PARTS: Final = {
     "input.tokens_per_word": "the number of pieces that a word is cut into",
     "input.non_letter_share": "the share of characters that are no letters",
     "input.novelty": "the distance from known texts",
-    "input.surprisal": "the surprise in the order of words",
+    "input.surprisal": "the surprisal (how unusual the order of the words is)",
 }
 SIGNATURE: Final = re.compile(r"input\.sig\.s(\d)")
 PROBABILITY: Final = "prediction.probability."
@@ -127,8 +127,8 @@ def answer(view: View) -> Answer:
 def _advice(word: str, worst: Verdict | None, view: View) -> str:
     """Return the advice for a word of the banner.
 
-    `worst` is the worst verdict. If `ABOUT` lists the kind of the newest message about its stream,
-    the advice of this message comes first.
+    `worst` is the worst verdict. The advice of the newest message about the verdict's stream comes
+    first, if `ABOUT` has the kind of this message for `word`.
     """
     advice = ADVICE.get(word, "")
     told = next(
@@ -226,9 +226,9 @@ def subject(drift: Drift) -> str:
         case "flags":
             return f"The share of inputs with {drift.part}"
         case "duplicates":
-            return f"The rise in the share of predictions with the same text (hash {drift.part})"
+            return f"The share of one repeated text (hash {drift.part}), minus its usual share,"
         case _:
-            return f"The share of predictions with {part(drift.signal)} in {drift.part}"
+            return f"The share of predictions for which {part(drift.signal)} lies in {drift.part}"
 
 
 def part(name: str) -> str:

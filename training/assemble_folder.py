@@ -37,7 +37,7 @@ from training.sample import Sample
 MOST_FLIPS: Final = 0.02
 # in bytes: AWS's quota for an unzipped package, minus the size of the function and its packages
 ROOM: Final = 262_144_000 - 105_000_000
-RARE: Final = 0.01  # a value is unusual if a smaller share of the sample's texts has it
+RARE: Final = 0.01  # a value is unusual if its share of the sample's texts is below this
 BATCHES: Final = (1, 2, 5)
 
 Say = Callable[[str], None]
@@ -161,8 +161,8 @@ def usual(tokenizer: Path, checkpoint: Checkpoint, sample: Sample) -> dict[str, 
 def _rare(shares: list[float]) -> float:
     """Return the limit that makes a share unusual.
 
-    The limits .5, .55, ..., 1 are tried in this order. The first one is returned for which at most
-    1 % of the shares are at or above the limit. If there is no such limit, 1 is returned.
+    The limits .5, .55, ..., 1 are tried in this order. A limit fits if at most 1 % of the texts
+    have a share at or above it. The first limit that fits is returned. If none fits, 1 is returned.
     """
     steps = [step / 20 for step in range(10, 21)]
     return next(
@@ -241,9 +241,9 @@ def _narrowest(
                 "largest_difference": round(largest, 4),
             }
     raise UserError(
-        f"even in 32 bits the exported graph gives {flips} of {len(ids)} texts another label than "
-        "the checkpoint: the export does not support this architecture, or tokenizer.json belongs "
-        "to another model."
+        f"even in 32 bits, {flips} of {len(ids)} texts get another label from the exported graph "
+        "than from the checkpoint: the export does not support this architecture, or "
+        "tokenizer.json belongs to another model."
     )
 
 

@@ -132,7 +132,7 @@ def _clean_up_afterwards(running: Stack) -> Iterator[None]:
     requests.delete(f"{running.opensearch_url}/cwl-*2002.*", timeout=30).raise_for_status()
 
 
-def test_if_the_console_function_sends_first_its_document_stays_and_is_not_doubled(
+def test_a_document_that_the_console_function_sent_first_stays_and_is_not_doubled(
     running: Stack,
 ) -> None:
     events = events_of(0, *LINES)
@@ -150,7 +150,7 @@ def test_if_the_console_function_sends_first_its_document_stays_and_is_not_doubl
     ]
 
 
-def test_if_we_send_first_the_console_function_replaces_our_document_and_does_not_double_it(
+def test_the_console_function_replaces_and_does_not_double_a_document_that_we_sent_first(
     running: Stack,
 ) -> None:
     events = events_of(1, *LINES)
@@ -267,7 +267,7 @@ def bare(template: Template) -> Iterator[tuple[str, Runtime]]:
         yield url, shipper
 
 
-def test_the_index_of_the_day_after_the_move_is_the_first_with_our_mapping(
+def test_the_first_index_with_our_mapping_is_made_on_the_day_after_the_move(
     bare: tuple[str, Runtime],
 ) -> None:
     url, shipper = bare

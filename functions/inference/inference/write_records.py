@@ -89,8 +89,8 @@ class RecordLog:
     def feedback(self, several: Sequence[Mapping[str, str]]) -> None:
         """Write one record per label, and the metric. Raises `FeedbackFailed`.
 
-        After a failure, the caller sends all labels again. A label whose record was already written
-        still counts once.
+        After a failure, the caller sends all labels again. Some labels are then written twice, but
+        count only once.
         """
         try:
             for one in several:

@@ -204,7 +204,7 @@ def feasible_command(context: Context) -> int:
     for stream in streams:
         slots = _summaries(context, stream, start, end)
         if slots and not plan(slots).armed:
-            # With little traffic a baseline grows for up to `GROWS` seconds, so older days count.
+            # With little traffic, a baseline grows for up to `GROWS` seconds: read older days too.
             slots = [*context.store.summaries(stream, end - GROWS, start), *slots]
         print(plain(name(stream)))
         for sentence in feasible(slots, days=context.reach.false_alarm_days, streams=len(streams)):

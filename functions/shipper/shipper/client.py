@@ -23,7 +23,7 @@ LONGEST_ANSWER: Final = 64 * 1024 * 1024
 AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws")
 
 # opensearch-py logs a warning with a traceback for each failed request. The warning is not needed:
-# the caller gets each failure with its reason, and reports both.
+# the caller gets and reports the reason of each failure.
 logging.getLogger("opensearch").setLevel(logging.ERROR)
 
 

@@ -148,8 +148,8 @@ class _Prediction(Struct, gc=False):
     """A JSON object with any members."""
 
 
-# Decoding a line as this type checks that the line is a JSON object. The decoder skips members that
-# the type does not name, but checks their syntax. A guarded name is a reserved name or `_aws`, with
+# A line that is no JSON object cannot be decoded as this type. The decoder skips members that the
+# type does not name, but checks their syntax. A guarded name is a reserved name or `_aws`, with
 # or without escapes. The value of a guarded name has the type `NOTHING`, which accepts no value. So
 # decoding fails if the line has a guarded name.
 GUARDED: Final = dict(enumerate(sorted({*RESERVED, "_aws"})))

@@ -114,9 +114,10 @@ class Redaction:
     """The fields to redact, each with its action, and the patterns to mask.
 
     `fields` maps names to actions. A name may also be the end of a field's path. If several
-    different names match, the last one applies. If one name occurs in several spellings, the action
-    of the first spelling applies. `patterns` holds names from `redaction_patterns.PATTERNS`. `key`
-    is the secret key of the hashes: without a key, anybody could guess a short value from its hash.
+    names match a field, the last of them in `fields` counts. If this name is there in several
+    spellings, the action of its first spelling applies. `patterns` holds names from
+    `redaction_patterns.PATTERNS`. `key` is the secret key of the hashes: without a key, anybody
+    could guess a short value from its hash.
     """
 
     fields: Mapping[str, Action]

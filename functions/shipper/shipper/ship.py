@@ -23,9 +23,9 @@ def ship(
 
     This raises no exception: the outcome holds the failures too.
     """
-    # Another function may also have shipped this log group, and put all its lines into the index
-    # of records. `CommonDays` asks the server on which days this happened (common_index.py). The
-    # question is not needed for the log groups in `record_groups`: only this stack ships them.
+    # Another shipper may have put all lines of this log group into one index (common_index.py).
+    # `CommonDays` asks the server on which days this happened. The question is not needed for the
+    # log groups in `record_groups`: only this stack ships them.
     asks = payload.log_group not in rules.record_groups
     days = CommonDays(connection, rules.prefix, payload.log_group, budget) if asks else ()
     excluded: Counter[str] = Counter()

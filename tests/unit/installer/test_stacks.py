@@ -116,13 +116,13 @@ def test_another_prefix_has_its_own_template_policy_and_objects(domain: Domain, 
     assert {key: value for key, value in held(domain).items() if key in before} == before
 
 
-def test_parts_without_a_stack_in_their_names_belong_to_the_stack_in_the_manifest(
+def test_parts_with_plain_names_belong_to_the_stack_that_the_manifest_names(
     domain: Domain, run: Run
 ) -> None:
-    """The manifest is the attribute `predictionMonitor` of the index pattern."""
+    """A plain name contains no stack. The manifest is an attribute of the index pattern."""
     run("install")
     pattern = attributes(domain, "index-pattern", "cwl")
-    pattern["predictionMonitor"]["stack"] = "prod"  # as after an update of prod
+    pattern["predictionMonitor"]["stack"] = "prod"  # an update of prod writes this
     before = held(domain)
     code, _, errors = run("install")
     assert code == 1

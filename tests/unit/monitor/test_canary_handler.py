@@ -127,7 +127,7 @@ def test_a_scheduled_run_writes_a_line_and_metrics(start: Any, built: Function) 
 def test_codedeploy_gets_the_result_for_the_new_version(
     spoil: Any, status: str, result: str, start: Any, built: Function
 ) -> None:
-    """The new version is asked while the alias names the old one. No metric is written."""
+    """The new version is asked, but the alias points to the old version. No metric is written."""
     function = replace(built, live=lambda: "6", spoil=spoil)
     function.asked.clear()
     canary = start(of(function))

@@ -103,7 +103,7 @@ def test_a_part_is_described_by_a_sentence_and_its_values(
         ("label", "ham", False),
     ],
 )
-def test_only_numbers_that_do_not_depend_on_the_model_show_that_the_texts_changed(
+def test_a_moved_field_shows_a_change_of_the_texts_only_if_no_model_computes_the_field(
     signal: str, part: str, texts: bool
 ) -> None:
     base = reference().baseline
@@ -139,7 +139,7 @@ def test_every_signal_of_a_notice_has_a_description() -> None:
     assert "input.words" in fields
 
 
-def test_the_two_golden_sentences_towards_which_the_texts_moved_are_found() -> None:
+def test_towards_finds_the_two_golden_sentences_in_the_direction_of_the_movement() -> None:
     # The eight numbers of a text's signature describe its content. `golden` maps known sentences to
     # their signatures.
     golden = {

@@ -115,7 +115,7 @@ def test_a_silenced_notice_begins_again_after_the_silence() -> None:
 @pytest.mark.parametrize(
     ("words", "silenced", "changes"),
     [
-        ("mmMM---", "xxxxxxx", ["begins"]),  # the notice was not sent, so its end is not needed
+        ("mmMM---", "xxxxxxx", ["begins"]),  # the notice was not sent, so its end is not reported
         ("mmMM---", "xxxx   ", ["begins"]),
         ("mmM--s", "xxxxxx", ["begins"]),
         ("mmMBBBBB", "   xxxx ", ["begins", "spreads"]),

@@ -2,9 +2,9 @@
 
 Records are the trusted lines of predictions, feedback, monitor and canary. Other lines have an
 index of their own. But the function that the AWS console generates puts all lines into the index of
-the records (the common index), without a field `@kind`. For the lines of a log group and a day, the
-shipper first counts the group's documents without `@kind` on this day and on the day before. If
-there are any, the shipper puts all lines of the group and the day into the common index too.
+the records (the common index), without a field `@kind`. So the shipper
+first counts the log group's documents without `@kind`, on the day of a line and on the day before.
+If there are any, all lines that the group wrote on the day of the line go to the common index too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def payload(*days: int, filters: tuple[str, ...] = (), line: bytes = b'"words"')
     return Payload("DATA_MESSAGE", "123456789012", "group", "stream", events, list(filters))
 
 
-def test_a_day_whose_documents_have_no_kind_is_a_day_for_the_common_index(counting: Any) -> None:
+def test_a_day_is_for_the_common_index_if_its_documents_lack_the_field_kind(counting: Any) -> None:
     connection, answers, asked = counting
     answers.extend([(200, b'{"count":0,"_shards":{"failed":0}}'), (200, b'{"count":7}')])
     days = CommonDays(connection, "dev-", "group", Clock().budget(5))

@@ -82,7 +82,7 @@ def test_an_object_with_the_name_of_a_feedback_field_is_not_moved() -> None:
     assert source["source"] == {"ip": "192.0.2.1"}
 
 
-def test_a_redacted_explanation_is_redacted_in_line_and_document() -> None:
+def test_an_explanation_to_redact_is_missing_from_line_and_document() -> None:
     rules = Rules(redaction=Redaction({"explanation": "drop"}, (), b"key"))
     source = made(json.dumps(FULL), rules)
     assert "joke" not in json.dumps(source)

@@ -146,7 +146,7 @@ def test_a_graph_with_other_labels_than_the_checkpoint_is_refused(
     monkeypatch.delitem(optimise_graph.WIDTHS, "8-bit weights in blocks")
     rows = [Row(text, label) for text, label in four_labels.texts()]
     with pytest.raises(
-        UserError, match="even in 32 bits the exported graph gives 400 of 400 texts another label"
+        UserError, match="even in 32 bits, 400 of 400 texts get another label from the exported"
     ):
         again(
             four_label_model, rows=rows, own=_others(four_label_model, rows), out=tmp_path / "model"

@@ -29,8 +29,8 @@ class Silence:
     """A person's decision about messages.
 
     The silence includes `start` but not `end`. `decided` is the time of the decision. All three are
-    in seconds since 1970. An `unmute` ends every silence that was decided before it. Its `start`
-    and `end` are the time of the decision.
+    in seconds since 1970. An `unmute` ends every silence that was decided before it. The `start`
+    and the `end` of an `unmute` are the time of its decision.
     """
 
     kind: Kind

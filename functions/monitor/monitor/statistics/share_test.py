@@ -4,9 +4,9 @@ Groups are, for example, labels. The test is a scaled chi-squared test for clust
 Rao and Scott (1981, "The analysis of categorical data from complex sample surveys"). Its scale
 comes from the mean and the variance of the statistic in the baseline's own windows.
 
-The strength of the clustering differs from window to window. A chi-squared variable with a varying
-scale has about an F distribution. So p comes from the F distribution that has the mean and the
-variance of the statistic.
+The strength of the clustering differs from window to window. If the scale of a chi-squared variable
+varies, the variable has approximately an F distribution. So p comes from the F distribution that
+has the mean and the variance of the statistic.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Shares:
 def fit(counts: Array) -> Shares:
     """Fit the test to the counts of the baseline's windows, shape (windows, groups).
 
-    At least two of the windows must have rows. If the windows vary less than windows of independent
-    rows would, for example because there is only one label, the rows are treated as independent.
+    At least two of the windows must have rows. If the variation between the windows is smaller
+    than with independent rows (for example, because there is only one label), the rows are treated
+    as independent.
     """
     pooled = counts.sum(axis=0)
     expected = (pooled + 0.5) / (pooled + 0.5).sum()

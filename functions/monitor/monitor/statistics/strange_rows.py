@@ -47,8 +47,10 @@ def thresholds(bins: Mapping[str, Array]) -> dict[str, int]:
 def counts(windows: Windows, limits: Mapping[str, int]) -> Array:
     """Count the strange rows of each kind in each window: shape (windows, kinds).
 
-    There is a kind for each field: the rows at or above the field's threshold. Another kind has the
-    rows with an unknown word piece. The last kind is the sum of all others.
+    The kinds are, in this order:
+    - for each field, the rows at or above the field's threshold;
+    - the rows with an unknown word piece;
+    - the sum of the other kinds.
     """
     fields = [windows.bins[name][:, code:].sum(axis=1) for name, code in limits.items()]
     fields.append(windows.unknown)
