@@ -457,8 +457,8 @@ def complete(case: Case, world: World, way: Way) -> None:
         if identifier in world.never:
             assert not ("marker" in fields and identifier in case.behaviour.refused)
             # The index refused the document's fields. `@rescued` says why. Only a bare document has
-            # no `@rescued`. If the server refuses `@rescued` in one document, the shipper sends this
-            # document bare. The shipper then also sends other refused documents bare.
+            # no `@rescued`. If the server refuses `@rescued` in one document, the shipper sends
+            # this document bare. The shipper then also sends other refused documents bare.
             assert (
                 "@rescued" in source or case.behaviour.strict or case.behaviour.limit < 10_000_000
             )
