@@ -118,7 +118,10 @@ class Stream:
         self.records = [[] for _ in range(self.shards)]
 
     def put(self, event: dict[str, Any]) -> None:
-        """Add the payload in an event that CloudWatch would send to a function."""
+        """Take the payload from an event, and add it to the stream.
+
+        CloudWatch would send this event to a function.
+        """
         self.put_data(event["awslogs"]["data"])
 
     def put_data(self, data: str, shard: int | None = None) -> str:

@@ -188,7 +188,7 @@ def _blind(usual: Scored, changed: Scored, splits: int) -> list[dict[str, Any]]:
 
 
 def _drawn(rows: Scored, chance: Chance, more: int) -> Rows:
-    """Return 200 different sentences with a changed mix of labels.
+    """Return 200 different sentences with chosen shares of the two labels.
 
     The share of the second label is `more` percentage points higher than among all sentences.
     """

@@ -45,7 +45,7 @@ record_log = RecordLog(
         "service": SERVICE,
         "function_name": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", SERVICE),
     },
-    # A record without `calibrated` comes from a calibrated model.
+    # A record has the field `calibrated` (always false) only if the model is not calibrated.
     model={
         **model,
         "profile": classifier.card["profile"],

@@ -119,7 +119,7 @@ def state(ours: SavedObject, theirs: Mapping[str, Any] | None, installed: str | 
 def digest(one: SavedObject) -> str:
     """Return the digest of an object's content, in eight characters.
 
-    The order of members and the attributes that Kibana adds do not change the digest.
+    The digest depends neither on the order of members nor on attributes that Kibana adds.
     """
     return _digest(one.attributes, one.references)
 

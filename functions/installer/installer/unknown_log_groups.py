@@ -1,7 +1,6 @@
 """Find foreign log groups. They write to the indices of a stack, but no installed stack names them.
 
-If the installer wrote index template and retention, both would also apply to the lines of these
-log groups.
+The stack's index template and retention policy would also apply to the lines of these log groups.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def own_index(stack: str) -> str:
     """Return the name of the index for a stack's summaries, baselines and decisions.
 
     The index template and the retention policy of predictions do not apply to this index. They
-    apply to names that begin with the prefix of the prediction indices. Such a prefix ends with a
-    dash and has no dot (monitor.index_prefix), but this name begins with `monitor.`.
+    apply to names that begin with the prefix of the prediction indices. Such a prefix has no dot
+    and ends with a dash (see index_prefix.py). So no prefix is the beginning of this index's name.
     """
     return f"monitor.{stack.lower()}"
 

@@ -42,7 +42,10 @@ def reduced(document: Document, error: Error) -> Document | None:
     """Return the document without the field that `error` names.
 
     Returns None if `error` names no field of this line, or if the document has already lost `NAMES`
-    fields. A field whose name occurs twice in an object is not left out: it keeps its last value.
+    fields.
+
+    Exception: the server may refuse a field because its name occurs twice in one object. The
+    document then keeps this field, with the last of its values.
     """
     field = error.get("field", "")
     if not field or field.partition(".")[0] in ENVELOPE:
@@ -83,7 +86,10 @@ def _shortened(document: Document, tail: bytes, form: Form) -> Document:
 
 
 def _names(said: Raw | None) -> list[str]:
-    """Return the names of the fields that a document has already lost, from its `@rescued`."""
+    """Return the names of the fields that earlier steps left out.
+
+    `said` is the document's `@rescued`.
+    """
     if said is None:
         return []
     found = msgspec.json.decode(said)

@@ -230,7 +230,7 @@ def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
         ),
         ({"others": {"0": labelled(156)}}, Action.ROLL_BACK, "version 0 answers better"),
         ({"others": {"0": labelled(125)}}, Action.WAIT, "0 0.62"),
-        ({"right": 46}, Action.ROLL_BACK, "exchanged the accuracy would be 0.77"),
+        ({"right": 46}, Action.ROLL_BACK, "exchanged, the accuracy would be 0.77"),
         ({"labelled": labelled(0, audit=False)}, Action.WAIT, "not a random sample"),
         ({"unread": {"canary": "status 503"}}, Action.WAIT, "canary's result could not be read"),
         ({"unlike": True}, Action.WAIT, "Estimated accuracy: none. The texts are unlike"),

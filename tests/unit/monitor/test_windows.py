@@ -31,7 +31,7 @@ def of(*counts: int) -> list[Summary]:
         ([800], [], 800),
     ],
 )
-def test_a_window_ends_when_it_has_enough_predictions_and_lasts_an_hour(
+def test_a_window_ends_when_it_has_enough_predictions_and_has_lasted_an_hour(
     counts: list[int], full: list[int], open_: int
 ) -> None:
     made = cut(of(*counts), rows=800)

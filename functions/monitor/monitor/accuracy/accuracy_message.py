@@ -151,7 +151,7 @@ def _lines(facts: AccuracyFacts, action: Action, reason: str) -> Iterator[str]:
     if errors := _errors(facts.labelled):
         yield _short(f"Wrong answers: {errors}.")
     if (other := swapped(facts.labelled)) is not None:
-        yield _short(f"With the two labels exchanged the accuracy would be {other:.2f}.")
+        yield _short(f"If the two labels were exchanged, the accuracy would be {other:.2f}.")
     if facts.others:
         several = sorted(facts.others.items(), key=lambda item: -item[1].known.labelled)[:OTHERS]
         said = "; ".join(f"{_name(version) or 'none'} {_share(one)}" for version, one in several)
@@ -180,8 +180,8 @@ def _headline(facts: AccuracyFacts) -> str:
     who = f"{_name(stream.model) or 'the model'} in {_name(stream.log_group)}"
     what = "ACCURACY TOO LOW" if facts.change is Change.INACCURATE else "ACCURACY IS BACK"
     said = (
-        f"{what}: version {_name(facts.version) or 'none'} of {who} has {one.right:,} of "
-        f"{one.labelled:,} labelled predictions right, {_interval(one.share, one.interval)}"
+        f"{what}: version {_name(facts.version) or 'none'} of {who} gave the right label "
+        f"in {one.right:,} of {one.labelled:,} labelled predictions, {_interval(one.share, one.interval)}"
     )
     if facts.accuracy.expected:
         said += f"; {facts.accuracy.expected.text} is expected"
@@ -199,7 +199,10 @@ def _labels(facts: AccuracyFacts) -> str:
     said = f"{of_all}{these} not a random sample. The accuracy of all predictions may be different."
     if score is None:
         return said
-    return f"{said} From the scores of the labelled predictions, {score:.2f} is expected."
+    return (
+        f"{said} The expected accuracy of the labelled predictions is {score:.2f}, computed from "
+        "their scores."
+    )
 
 
 def _estimate(estimate: Estimate | None, *, unlike: bool) -> str:

@@ -3,7 +3,7 @@
 A stream is the predictions of one model in one log group. Known accuracy is the share of right
 answers among the predictions that have a label. A version gets a finding (a verdict that is logged)
 when its counts of labels change. People get a message when its accuracy becomes too low, and when
-it is no longer too low.
+its accuracy is high enough again.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def counts(labelled: Labelled) -> tuple[int, ...]:
 
 
 def estimated(findings: Sequence[Finding], card: Card | None) -> list[Finding]:
-    """Return the findings. Comparisons with the profile also get the estimated accuracy.
+    """Add the estimated accuracy to each finding that compares a window with the profile.
 
     If the window is unlike the profile, accuracy is not estimated, and the finding's sentence says
     so.

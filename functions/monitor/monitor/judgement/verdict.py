@@ -26,8 +26,8 @@ def decide(unusual: Sequence[bool], *, in_a_row: int, armed: bool) -> Verdict:
     """Return the verdict on the last of several consecutive windows.
 
     `unusual` has one entry for each window: whether the window is unusual. All windows are judged
-    against one baseline. `in_a_row` unusual windows in a row make a notice, but only if the
-    baseline is `armed`: large enough for notices.
+    against one baseline. A notice needs a baseline that is `armed` (large enough for notices), and
+    at least `in_a_row` unusual windows at the end of `unusual`.
     """
     if not unusual:
         return Verdict.INSUFFICIENT
@@ -92,7 +92,7 @@ def _subject(signal: Signal, part: str) -> str:
         case "duplicates":
             return f"The rise in the share of predictions with the same text (hash {part}) is"
         case _:
-            return f"The share of {signal.name} in {part} is"
+            return f"The share of rows with {signal.name} in {part} is"
 
 
 def _number(value: float) -> str:
