@@ -81,7 +81,7 @@ soak: $(VENV)/.ready ## ship events into a real OpenSearch during random faults,
 outage: $(VENV)/.ready ## kill OpenSearch under traffic, and print the backlog of events and the seconds until the backlog is gone, both predicted and measured [RATE=2000] [SECONDS=60]
 	@python -m soak.outage $(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
-scale: $(VENV)/.ready ## print the resources that 10 to 10,000 events a second need, and the lowest rate that reaches each limit (such as a quota of AWS)
+scale: $(VENV)/.ready ## print the resources that 10 to 10,000 events a second need, and for each limit (such as a quota of AWS) the lowest rate that reaches it
 	@python -m scale
 
 deploy-test: build ## deploy the whole stack into a local AWS, read it back, update and delete it: make deploy-test [FAKECLOUD=/path/to/fakecloud]

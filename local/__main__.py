@@ -34,10 +34,10 @@ FIND_SECONDS: Final = 30
 REFRESH_SECONDS: Final = 5  # the dashboard's refresh interval
 ANSWER_SHOWN: Final = 300  # characters of a server's answer
 SETTINGS: Final = (
-    "environment variables, with defaults: API_PORT (3000), PAGE_PORT (the next free port), "
-    "OPENSEARCH_PORT (9200, at most 9299), OPENSEARCH_URL (none; the address of your own server), "
-    "LOG_TEXT (true; the value false keeps raw text out of the log), MODEL (none; the folder of "
-    "your own model), KEEP (none; a folder in which documents survive a restart)"
+    "environment variables: API_PORT (default: 3000), PAGE_PORT (default: the next free port), "
+    "OPENSEARCH_PORT (default: 9200, at most 9299), OPENSEARCH_URL (address of your own server), "
+    "LOG_TEXT (default: true; false keeps raw text out of the log), MODEL (folder of your "
+    "own model), KEEP (folder in which documents survive a restart)"
 )
 
 

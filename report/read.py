@@ -30,7 +30,9 @@ STEPS: Final = tuple(
         5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800,
     )
 )  # fmt: skip
-BUCKETS: Final = 60  # a span of up to 59 weeks has at most this many time steps
+# The largest number of time steps (buckets) of a span. Only a span of more than 59 weeks has more,
+# because the longest step is a week.
+BUCKETS: Final = 60
 # Only this many labels (or flags, versions, error types, kinds) are read: the most frequent ones.
 LABELS: Final = 20
 NEWEST: Final = 12  # the number of newest predictions that are read
@@ -204,7 +206,11 @@ def _predictions(
 
 
 def _known(fields: Sequence[str], labels: Mapping[str, int]) -> list[str]:
-    """Return every label once, in the order of `fields`, the field names of the probabilities."""
+    """Return every label once.
+
+    `fields` has the field names of the probabilities. Labels with a field come first, in the order
+    of the fields. The other labels follow in alphabetical order.
+    """
     found = sorted(labels)
     by_field = {name: label for label, name in field_names(tuple(found)).items()}
     return list(dict.fromkeys([*(by_field.get(name, name) for name in fields), *found]))
@@ -438,10 +444,11 @@ def _said(hit: Document) -> Said:
 def gaps(buckets: Sequence[Bucket], shown: Span) -> Iterator[Gap]:
     """Yield the periods that have no predictions, although at least `CERTAIN` were expected.
 
-    Between two buckets with predictions, the expected number is computed from the mean of all
-    buckets that have predictions. At the end of the span, it is computed from the mean of all
-    buckets from the first to the last one that has predictions. If 20 predictions are expected at
-    random times, the probability that there is none is e^-20.
+    The expected number is computed from the mean number of predictions in a bucket. For a period
+    between two buckets with predictions, this is the mean of all buckets that are not empty. For a
+    period at the end of the span, the mean also counts the empty buckets between the first and the
+    last bucket with predictions. If 20 predictions are expected at random times, the probability
+    that there is none is e^-20.
 
     A period without predictions at the end of the span is a gap only if at least `STEADY` buckets
     have predictions, so that no gap is shown after a few requests that were sent by hand.

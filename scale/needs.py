@@ -1,4 +1,4 @@
-"""Computes the resources that a rate of events needs, and the rate that reaches each limit.
+"""Computes the resources that a rate of events needs, and the rate at which each limit is reached.
 
 Rates are in events a second. An event is one log line.
 """
@@ -56,10 +56,11 @@ class Way:
 
 
 class Direct(NamedTuple):
-    """The needs of a rate if CloudWatch invokes the shipper for each payload.
+    """The resources that a rate of events needs without a stream.
 
-    `payloads` is the number of payloads a second. `concurrency` is the number of invocations at
-    once. `usd` is the cost in dollars a month.
+    Without a stream, CloudWatch invokes the shipper for each payload. `payloads` is the number of
+    payloads a second. `concurrency` is the number of invocations at once. `usd` is the cost in
+    dollars a month.
     """
 
     payloads: float
@@ -69,7 +70,7 @@ class Direct(NamedTuple):
 
 
 class Kinesis(NamedTuple):
-    """The needs of a rate with a Kinesis stream before the shipper.
+    """The resources that a rate of events needs with a Kinesis stream before the shipper.
 
     `bytes` is the number of bytes a second into the stream, and `shards` its number of shards.
     `concurrency` is the number of invocations at once. `usd` is the cost in dollars a month,
@@ -109,7 +110,7 @@ class Met(NamedTuple):
 
 
 def direct(rate: float, way: Way, prices: Mapping[str, Price]) -> Direct:
-    """Return the needs of a rate if CloudWatch invokes the shipper for each payload.
+    """Return the resources that a rate of events needs without a stream.
 
     In an outage, each invocation takes as long as the outage, but at most `SHIPPER_SECONDS`.
     """
@@ -126,7 +127,7 @@ def direct(rate: float, way: Way, prices: Mapping[str, Price]) -> Direct:
 def kinesis(
     rate: float, way: Way, prices: Mapping[str, Price], limits: Mapping[str, Limit]
 ) -> Kinesis:
-    """Return the needs of a rate with a Kinesis stream before the shipper."""
+    """Return the resources that a rate of events needs with a Kinesis stream."""
     records = rate / way.lines
     size = figures.between(figures.PAYLOAD_BYTES, way.lines)
     shards = max(_first_shards(limits), math.ceil(rate / _into_a_shard(way, limits)))
@@ -177,7 +178,7 @@ def domain(rate: float, way: Way, prices: Mapping[str, Price]) -> Domain:
 
 
 def met(way: Way, limits: Mapping[str, Limit]) -> list[Met]:
-    """Return each limit with the lowest rates that reach the limit."""
+    """Return for each limit the lowest rate that reaches it, for each way of delivery."""
     seconds = way.invocation(way.lines)
     size = figures.between(figures.PAYLOAD_BYTES, way.lines)
     waiting = max(min(way.outage, SHIPPER_SECONDS), seconds)
@@ -256,7 +257,10 @@ def _out_of_a_shard(way: Way) -> float:
 
 
 def _lambda(invocations: float, seconds: float, prices: Mapping[str, Price]) -> float:
-    """Return the dollars a month for `invocations` a second that take `seconds` each."""
+    """Return the cost of invocations in dollars a month.
+
+    `invocations` is the number of invocations a second. Each invocation takes `seconds`.
+    """
     count = invocations * MONTH_SECONDS
     return prices["lambda_request"].cost(count) + prices["lambda_gb_second"].cost(
         count * seconds * estimate.MEMORY_GB["shipper"]

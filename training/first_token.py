@@ -1,8 +1,8 @@
 """Removes work for tokens whose result is not used.
 
-The head of a classifier reads only the first token. So the last layer computes only this token. In
-the attention of this layer, two queries are computed: the query of the first token, and the query
-of the second, which keeps the numbers bit-identical (see `first_query_only`).
+The head of a classifier reads only the first token. So the last layer computes only this token. The
+attention of this layer computes the queries of the first two tokens. The head needs only the first
+query, but with two queries the numbers stay bit-identical (see `first_query_only`).
 """
 
 from __future__ import annotations

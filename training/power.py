@@ -139,8 +139,8 @@ def shipped(folder: Path) -> Callable[[Sequence[str]], Rows]:
 def frozen(reference: list[str]) -> Callable[[Sequence[str]], Rows]:
     """Return a function that makes signatures from the published base encoder.
 
-    The sentence embedding (the mean of the last layer) is projected as the shipped model projects
-    the middle layer.
+    The sentence embedding (the mean of the last layer) is projected in the same way as the middle
+    layer of the shipped model.
     """
     import torch  # noqa: PLC0415  seconds of import
     from transformers import AutoModel  # noqa: PLC0415

@@ -25,11 +25,13 @@ WORDS = range(4, 25)
 class Stage:
     """The settings of one stage of training.
 
-    `learning_rate` is AdamW's highest rate. The rate rises to it during the first steps, and
-    `warm_up` is the share of these steps in all steps. `batch` is the number of sentences per step.
-    The first target is the label, and `smoothing` is its label smoothing. The second target marks
-    the wrong tokens of the sentence, and `spotting` is its weight. With `select`, the epoch with
-    the highest Matthews correlation on the selection split is kept.
+    `learning_rate` is AdamW's highest rate. At the beginning of the stage, the rate rises to this
+    value. `warm_up` is the length of this rise, as a share of all steps. `batch` is the number of
+    sentences per step. The model learns one or two targets. The first target is the label, and
+    `smoothing` is the label smoothing. The second target marks the wrong tokens of the sentence,
+    and `spotting` is the weight of this target. If `spotting` is 0, the second target is not
+    learnt. With `select`, the epoch with the highest Matthews correlation on the selection split is
+    kept.
     """
 
     name: str

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMPONENTS: Final = 8
-# The number that stands for one standard deviation in a signature. So a byte covers eight standard
-# deviations on each side of the mean.
+# In a signature, this number stands for one standard deviation. A byte (-127 to 127) then reaches
+# about eight standard deviations to each side of the mean.
 STEPS: Final = 16
 BUCKETS: Final = 1 << 16
 MULTIPLIER: Final = 40503  # Knuth's multiplicative hash for 16 bits
-STEPS_A_BIT: Final = 12  # the steps in a bit of surprisal; a byte covers 21 bits
+# A surprisal is measured in bits (units of information), and stored as a number of twelfths. The
+# largest number that is stored, 255, stands for a surprisal of 21 bits.
+STEPS_A_BIT: Final = 12
 LEAST_DISTANCE: Final = 1e-3  # smaller distances are set to it, because 0 has no logarithm
 
 

@@ -69,7 +69,7 @@ def _false_alarm_table(results: Results) -> str:
         "false windows, %",
         *kinds,
         "most notices in one draw",
-        "at most one notice in this many days",
+        "days with at most one notice",
         "used",
     ]
     return _table(head, rows)
@@ -265,9 +265,13 @@ def _messages(lines: Lines) -> str:
         ]
         for one in lines
     ]
-    return _table(
-        ["change", "labels", "years with a message, %", "days until the message (median)"], rows
-    )
+    head = [
+        "change",
+        "labels",
+        "simulated years with a message, %",
+        "days until the message (median)",
+    ]
+    return _table(head, rows)
 
 
 def _names(lines: Lines) -> list[str]:

@@ -648,7 +648,7 @@ def test_a_panel_is_empty_for_a_time_without_documents(
 
 
 def test_a_record_of_an_untrusted_log_group_is_on_no_panel(running: Stack) -> None:
-    """The shipper gives such a record the `@kind` log, so the panels leave it out.
+    """The shipper sets the field `@kind` of such a record to `log`, so the panels leave it out.
 
     Documents without `@kind` are from earlier versions of the shipper, and are on the panels.
     """
@@ -733,7 +733,8 @@ def test_difficult_documents_are_indexed_and_the_average_score_is_right(
 ) -> None:
     noon = datetime(2002, 6, 9, 12, tzinfo=UTC)
     first, long = copy.deepcopy(RECORDS["prediction"]), copy.deepcopy(RECORDS["prediction"])
-    # Without the index template, this score would give the field the type long, in which 0.98 is 0.
+    # Without the index template, the score 1 would make `score` a field of whole numbers. The later
+    # score 0.98 would then be indexed as 0.
     first["prediction"]["score"] = 1
     long["prediction"] |= {"label": "x" * 40_000, "score": 0.98}
     hard = [first, {"prediction": "text"}, {f"f{number}": number for number in range(5000)}, long]

@@ -146,8 +146,9 @@ class Server:
             )
         return UserError(
             f"{self.name} does not permit {what} (403: {reason}): sign in as an administrator, "
-            "or ask an administrator to map your user or role to a role with this permission, such "
-            "as all_access (the role of a stack's installer is in the stack's output InstallerRole)"
+            "or ask an administrator to map your user or IAM role to a security role that permits "
+            "this, such as all_access (a stack's installer uses the IAM role in the stack's output "
+            "InstallerRole)"
         )
 
     def _answer(self, response: requests.Response, what: str, also: Container[int]) -> Answer:

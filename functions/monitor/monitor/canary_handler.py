@@ -28,8 +28,8 @@ from monitor.canary.own_questions import QuestionsUnreadable
 SERVICE: Final = "canary"
 VERSION: Final = 1
 HOOK: Final = ("DeploymentId", "LifecycleEventHookExecutionId")  # names in CodeDeploy's event
-# With fewer seconds left, no further question is asked. A question is tried twice, and each try may
-# take `SECONDS` and 3 s for the connection.
+# A question is asked only if the function has at least this number of seconds left. A question is
+# tried twice, and each try may take `SECONDS` and 3 s for the connection.
 RESERVE: Final = 70
 CONFIG: Final = Config(
     connect_timeout=3, read_timeout=SECONDS, retries={"mode": "standard", "total_max_attempts": 2}

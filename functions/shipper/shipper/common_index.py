@@ -117,7 +117,7 @@ class CommonDays:
 
 
 def group_query(log_group: str, start: int, end: int) -> dict[str, Any]:
-    """Return the query for a log group's documents from `start` until before `end`.
+    """Return the query for a log group's documents from `start` to just before `end`.
 
     Both times are in milliseconds since 1970.
     """

@@ -2,7 +2,8 @@
 
 Anybody who can write into a log group can write a line that looks like a record. So a line counts
 as a record only if its log group is one of the trusted groups, or if the subscription filter that
-matched the line is named `RECORD_FILTER`. Every other line has the `@kind` `log`.
+matched the line is named `RECORD_FILTER`. In the document of every other line, the
+field `@kind` is `log`.
 """
 
 from __future__ import annotations

@@ -80,9 +80,7 @@ def test_generated_texts_vary_and_are_repeatable(kind: str) -> None:
     assert all(text.strip() for text in found)
 
 
-def test_texts_are_read_from_a_folder_in_which_only_the_usual_texts_are_required(
-    tmp_path: Path,
-) -> None:
+def test_a_folder_of_texts_needs_only_the_file_usual_txt(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"usual\.txt is not there"):
         texts.read(tmp_path, "usual", 10, chance())
     (tmp_path / "usual.txt").write_text("one\n\ntwo\n", encoding="utf-8")

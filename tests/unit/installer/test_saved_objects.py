@@ -207,7 +207,7 @@ def test_every_field_that_a_panel_uses_is_in_the_index_template(one: SavedObject
 
 @asking("search", "visualization")
 def test_every_query_selects_live_traffic_and_the_right_documents(one: SavedObject) -> None:
-    """Panels of shipping select all kinds of documents.
+    """Panels about the shipper (`SHIPPING`) select all kinds of documents.
 
     Their descriptions say that documents without the field `traffic` are included.
     """

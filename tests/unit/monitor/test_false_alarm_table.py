@@ -55,7 +55,7 @@ def test_every_size_of_baseline_has_a_row_that_is_strict_enough_for_the_default_
     )
 
 
-def test_a_baseline_that_lacks_only_a_few_windows_uses_the_level_of_seven_complete_days() -> None:
+def test_a_baseline_of_150_to_167_windows_uses_the_same_level_as_one_of_168_windows() -> None:
     assert (
         false_alarm_table.choose(150).row.level
         == false_alarm_table.choose(167).row.level

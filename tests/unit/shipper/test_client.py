@@ -379,7 +379,7 @@ def test_failures_are_not_logged_by_the_library(
         closing(connect(bulk.url.replace("//", "//writer:secret@"), {})) as found,
     ):
         send_document(found)
-    # only pytest reads opensearchpy.trace
+    # Records of the logger opensearchpy.trace are left out, because only pytest reads this logger.
     said = [record for record in caplog.records if record.name != "opensearchpy.trace"]
     assert {record.name for record in said} <= {"urllib3.connectionpool"}
     assert [

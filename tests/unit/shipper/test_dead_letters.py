@@ -1,7 +1,7 @@
 """Tests which dead letters are found and replayed, and what the bucket contains afterwards.
 
 A dead letter is an object in S3 with the payload of a failed invocation. A letter that can never be
-read is set aside: it is moved below `poison/`. moto imitates S3.
+read is set aside: it gets a key that begins with `poison/`. moto imitates S3.
 """
 
 from __future__ import annotations
@@ -455,7 +455,7 @@ def test_letters_are_replayed_one_by_one(bucket: Bucket) -> None:
         ("DeleteObject", "SlowDown", 7, "S3: SlowDown at DeleteObject"),
     ],
 )
-def test_after_an_error_of_the_bucket_the_letter_waits_and_its_delivered_lines_slow_the_replay(
+def test_if_the_bucket_fails_the_letter_waits_and_the_replay_pauses_after_delivered_lines(
     *,
     bucket: Bucket,
     monkeypatch: pytest.MonkeyPatch,
@@ -464,7 +464,7 @@ def test_after_an_error_of_the_bucket_the_letter_waits_and_its_delivered_lines_s
     delivered: int,
     reason: str,
 ) -> None:
-    """The replay pauses after it has delivered lines, also if their letter stays in the bucket.
+    """The replay pauses after it has delivered lines, even if their letter stays in the bucket.
 
     Without the pause, each replay would send these lines again at full speed.
     """

@@ -514,10 +514,10 @@ def test_lines_of_excluded_kinds_are_only_counted(
     "line", ["words", '{"n":1}', "x" * 1000, '{"@rescued":"x"}', "", "START RequestId: abc"]
 )
 @pytest.mark.parametrize("rules", [Rules(), REDACTION], ids=["as they are", "redacted"])
-def test_the_first_refusal_replaces_the_fields_by_the_reason_and_the_second_removes_the_reason(
+def test_a_refused_document_loses_its_fields_and_a_document_refused_twice_has_no_reason_either(
     line: str, rules: Rules
 ) -> None:
-    """The reason is in the field `@rescued`."""
+    """After the first refusal, the reason of the refusal is in the field `@rescued`."""
     whole = made(line, rules)
     reasoned = less(whole, {"status": "400", "type": 'a "type"\n'})
     assert reasoned is not None

@@ -186,8 +186,9 @@ def below(labelled: Labelled, card: Card, *, before: bool = False) -> bool | Non
 
     Known accuracy becomes too low when its whole interval is below the expected interval. `before`
     is true if known accuracy was already too low. In this case it stays too low until the share of
-    right answers itself reaches the expected interval. This condition is stricter, so that a single
-    label cannot switch the result back and forth.
+    right answers reaches the expected interval. It is not enough that the upper end of the whole
+    interval reaches the expected interval, because then a single label could switch the result back
+    and forth.
     """
     known = labelled.known
     if known.labelled < ENOUGH or known.share is None:

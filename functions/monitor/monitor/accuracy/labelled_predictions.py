@@ -26,7 +26,7 @@ BIN: Final = 0.05  # width of a bin of the score
 def labelled_body(stream: Stream, start: int, end: int) -> dict[str, Any]:
     """Return the search that counts labels and predictions for each version of the model.
 
-    The predictions are from `start` until before `end`, both in seconds since 1970.
+    The predictions are from `start` to just before `end`, both in seconds since 1970.
     """
     filters = [
         {"terms": {"kind": [Kind.FEEDBACK, Kind.SUMMARY]}},

@@ -207,7 +207,7 @@ def follow(
     choice: Choice,
     now: float,
 ) -> tuple[State, list[Finding]]:
-    """Close and judge each window that new slots complete.
+    """If the new slots make a window complete, close and judge this window.
 
     A slot is new if it begins at `state.until` or later. Older slots belong to closed windows. They
     are used only to compare two versions, if a window has too few predictions of one of them.
@@ -368,8 +368,9 @@ def _side_by_side(
     """Return a list of slots for each of two versions, if both versions answered.
 
     Both lists begin at the same time, and hold slots of the window. If these slots have too few
-    predictions, earlier slots of the last day are added. No list begins before both versions had
-    answered. Returns None if one version has too few predictions even in the whole day.
+    predictions, earlier slots of the last day are added. Neither list has slots from before the
+    other version's first answer of this day. Returns None if one version has too few predictions
+    even in the whole day.
     """
     begin, end = min(part.start for part in parts), max(part.end for part in parts)
     day = [slot for slot in slots if end - DAY <= slot.start < end and slot.rows]

@@ -26,9 +26,9 @@ def deciles(counts: Array, name: str) -> Codes:
     """Put each fine bin into a group, so that each group has about a tenth of the rows.
 
     `counts` has the number of rows in each bin, and the result has the group of each bin. Both are
-    in the order of the bins' codes: shape (codes,). Exact 0 and exact 1 are groups of their own if
-    enough rows have them. There are fewer than ten groups if many rows have one value. Every group
-    has rows, unless there are no rows.
+    in the order of the bins' codes: shape (codes,). The value 0 is a group of its own if enough
+    rows have it, and so is the value 1. If many rows share the same value, there can be
+    fewer than ten groups. Every group has rows, unless there are no rows.
     """
     total = counts.sum()
     groups = np.zeros(len(counts), dtype=np.int64)
