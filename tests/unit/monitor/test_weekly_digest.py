@@ -84,7 +84,7 @@ def test_a_digest_has_the_numbers_of_two_weeks() -> None:
     assert "No baseline is accepted" in message["text"]
     assert "Predictions: 40 (the week before: 120)." in lines
     assert "Scripts: greek 100 %, before 0 %." in lines
-    assert any("ords of a text 5, before 9" in line for line in lines)
+    assert any("number of words in a text 5, before 9" in line for line in lines)
     assert len(lines) <= LINES
     assert messages(kept, replace(reference(), armed=True)) == []
 
