@@ -1,4 +1,4 @@
-"""`make scale`: the resources that a rate of events needs, and the rate that reaches each limit.
+"""`make scale`: the resources that a rate of events needs, and the rates that reach the limits.
 
 It prints the tables of docs/scale.md, or tables for other rates.
 """

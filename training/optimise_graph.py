@@ -19,7 +19,8 @@ from onnxruntime.quantization.quantize import quantize_dynamic
 
 from training.first_token import first_query_only, first_token_only
 
-SMALL_TABLE: Final = 1_000_000  # elements: 8 bits save hardly anything in a smaller table
+# A table with fewer elements is small: 8 bits would save hardly anything.
+SMALL_TABLE: Final = 1_000_000
 
 # this logger otherwise prints a line per node
 logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.WARNING)

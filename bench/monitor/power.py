@@ -26,11 +26,11 @@ TESTED: Final = 96  # drifted windows that are compared with each baseline
 NARROW_WINDOWS: Final = 400  # windows that are compared with the profile
 # A rival is another method to find drift (bench.monitor.rivals).
 RIVAL_WINDOWS: Final = 60  # windows that each rival gets
-RIVAL_ROWS: Final = 1500  # rows of a baseline with which a rival compares the windows
+RIVAL_ROWS: Final = 1500  # rows of a baseline that each rival gets
 
 
 def effect(judgement: Judgement) -> float:
-    """Return the effect size of the signal `means`, in standard deviations of rows.
+    """Return the effect size of the signal `means`, in standard deviations of single rows.
 
     The result is the median of the effect sizes of all windows.
     """

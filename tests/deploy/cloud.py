@@ -184,7 +184,10 @@ def started(binary: str, output: Path) -> Iterator[None]:
 
 
 def _reach_nothing_but(url: str) -> None:
-    """Let this process use only this address as AWS, and no profile, token or proxy of the user."""
+    """Send all requests of this process for AWS to this address.
+
+    The process does not use the profile, token or proxy of the user.
+    """
     for name in list(os.environ):
         if name.startswith(("AWS_", "FAKECLOUD_")) or name.lower().endswith("_proxy"):
             del os.environ[name]

@@ -1,7 +1,7 @@
 """Sends the example events in events/ to the built functions, under the real Lambda runtime.
 
-A built function gets each event twice: as its first event, and once more. It has exactly the
-environment variables that the template gives it.
+For each event, a new process of the built function is started. The process gets the event twice. It
+has exactly the environment variables that the template gives the function.
 """
 
 from __future__ import annotations

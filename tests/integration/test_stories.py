@@ -88,7 +88,7 @@ class Story:
     - `version` is the function's version during the change, and `model` is the model's version.
     - `times` multiplies the traffic during the change.
     - With `odd`, the baseline lacks the weekdays on which the change happens.
-    - `right` is the number of right answers in a labelled random sample, and the sample's size.
+    - `right` has two numbers about a labelled random sample: its right answers, and its size.
     - `words` are words in the texts during the change. Without `words`, the rows have no texts.
     """
 
@@ -187,7 +187,7 @@ STORIES = (
         (
             "began with function version 8",
             "more answers are spam",
-            "function version 8 (new) has 100 % of the change",
+            "100 % of the change and 100 % of the predictions come from function version 8 (new)",
             "Last deployment: function version 8",
             "update-alias --function-name classifier-f --name live --function-version 7 ",
         ),
@@ -215,7 +215,8 @@ STORIES = (
         (
             "The change is in customer mobile-app.",
             "texts are shorter",
-            "customer mobile-app has 100 % of the change",
+            "Where: 100 % of the change and ",
+            "of the predictions come from customer mobile-app",
         ),
     ),
     Story(
@@ -225,7 +226,8 @@ STORIES = (
         WAIT,
         (
             "customer acme, which is new",
-            "customer acme (new) has 100 % of the change",
+            "Where: 100 % of the change and ",
+            "of the predictions come from customer acme (new)",
             "towards sentences like",
         ),
     ),
@@ -269,7 +271,7 @@ STORIES = (
         "inaccurate",
         WAIT,
         (
-            "150 of 240 labelled predictions right, 0.62 (0.56 to 0.68)",
+            "the right label in 150 of 240 labelled predictions, 0.62 (0.56 to 0.68)",
             "0.75 to 0.80 is expected",
             "are a random sample (source: audit)",
             "Wrong answers: 90 times ham, but spam was right.",

@@ -143,10 +143,11 @@ class World:
       time are counted.
     - `closed` counts the connections that were closed before the request was read.
     - `untold` counts the requests that were read, but not answered in full and in time.
-    - `never` holds the ids of documents that were permanently refused with all their fields.
+    - `never` holds the ids of documents that were permanently refused when they had all their
+      fields.
     - `failed_alone` holds the ids of documents that got the status 503 in a request without other
-      documents. If the server then accepts such a document without its fields, the shipper does not
-      send the fields again.
+      documents. The shipper then sends such a document without its fields. If the server accepts
+      this shorter form, the shipper does not try to send the fields again.
     - `wrong` describes mistakes of the client, and errors of this server.
     """
 

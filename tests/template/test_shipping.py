@@ -153,7 +153,9 @@ def test_only_records_and_named_log_groups_are_subscribed(stack: Stack) -> None:
     ("LogGroup1.Properties.LogGroupName", {"Ref": "ShipperLogGroup"}),
     ("LogGroup7.DependsOn", GONE),
 )
-def test_each_name_in_log_groups_has_a_filter_with_the_trusted_name(stack: Stack) -> None:
+def test_each_name_in_the_parameter_log_groups_has_a_filter_with_the_trusted_name(
+    stack: Stack,
+) -> None:
     """Similar names have different filters, and an empty name has no filter."""
     record_filter = json.loads((ROOT / "events/envelope.json").read_text(encoding="utf-8"))[
         "kinds"
@@ -251,9 +253,7 @@ def test_the_filter_is_made_after_the_permission(stack: Stack) -> None:
     ),
     ("Kibana.Properties.ServiceTimeout", 60),
 )
-def test_the_filter_is_made_after_the_installer_and_the_installer_after_the_domain(
-    stack: Stack,
-) -> None:
+def test_the_domain_is_made_first_then_the_installer_then_the_filter(stack: Stack) -> None:
     for name in stack.of_type("AWS::Logs::SubscriptionFilter"):
         assert "Kibana" in before(stack, name)
     assert "Kibana" in before(stack, "ReplayFunction")
@@ -321,7 +321,7 @@ def test_the_mapping_reads_all_of_the_stream_and_keeps_failed_batches(stack: Sta
     assert stack.properties("ShipperFunction")["Timeout"] == 900
 
 
-def test_lines_are_given_up_before_they_expire_and_before_the_retries_end() -> None:
+def test_the_maximum_age_is_reached_before_the_retention_and_the_retries_end() -> None:
     """An outage that is shorter than the maximum age must put nothing into the bucket.
 
     While the server cannot be reached, each try lasts as long as the shipper may run, minus

@@ -12,9 +12,9 @@ from inference.characters import characters
 class Usual:
     """The usual properties of a model's texts, from the model's card. Unusual texts get flags.
 
-    `mostly_unknown` is a share of unknown word pieces, and `mostly_non_letter` is a share of
-    characters that are not letters. A text that reaches one of these shares gets the flag with the
-    name of the share.
+    `mostly_unknown` is a limit for the share of unknown word pieces. `mostly_non_letter` is a limit
+    for the share of characters that are not letters. A text that reaches a limit gets the flag with
+    the limit's name.
     """
 
     scripts: frozenset[str]

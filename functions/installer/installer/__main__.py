@@ -40,18 +40,18 @@ nothing. Without --overwrite, the command keeps saved objects that somebody chan
 retention policy with changed states. The output lists the kept parts. Index template and roles are
 always replaced. Without --retention-days no retention policy is installed, but an existing policy
 keeps its days. Existing indices that follow no policy get the retention policy only if you give
---adopt. Every run says how many indices the retention policy will delete, and when the deletion
-begins, before the run changes the policy. At the end, the command prints links to share, and short
-links if the server makes them. {ADDRESSES}"""
+--adopt. Every run first says how many indices the retention policy will delete, and when the
+deletion begins. Only then can the run change the policy. At the end, the command prints links to
+share, and short links if the server makes them. {ADDRESSES}"""
 STATUS: Final = f"""\
 Says for each object whether it is installed, missing or changed. The exit code is 1 unless all
 objects are installed. {ADDRESSES}"""
 REMOVE: Final = f"""\
 Removes saved objects, index template, retention policy, and the roles that you name by options. The
-command never removes an index or a document. Without --overwrite, an object stays if somebody
-changed it by hand, and so do the objects to which it refers. Without --force, an object stays if
-another dashboard shows it. Index template and retention policy stay if another stack uses the same
-index prefix. Short links always stay, but no longer work. {ADDRESSES}"""
+command never removes an index or a document. Without --overwrite, an object that somebody
+changed by hand stays, and the objects to which it refers stay too. Without --force, an object stays
+if another dashboard shows it. Index template and retention policy stay if another stack uses the
+same index prefix. Short links always stay, but no longer work. {ADDRESSES}"""
 LEFT_OUT: Final = "left out, because no address of {} is given"
 EXPORT: Final = """\
 Prints index pattern, searches, panels and dashboards as one file (.ndjson). Import the file by hand
@@ -343,8 +343,8 @@ def _add_scope(command: argparse.ArgumentParser) -> None:
         "--log-group",
         action="append",
         metavar="NAME",
-        help="one of your log groups; name each of them that already writes to indices with this"
-        " prefix, otherwise install may refuse to begin; repeat the option for more groups",
+        help="a log group of yours; repeat the option for each group that already writes to indices"
+        " with this prefix, otherwise install may refuse to begin",
     )
     add(
         "--labels",

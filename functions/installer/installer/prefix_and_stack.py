@@ -43,8 +43,8 @@ class Scope:
     def own(self, name: str) -> str:
         """Return the name of a role, or the id of a saved object, with the stack's name at its end.
 
-        A former name is returned unchanged. A stack's name has no dot, so roles and saved objects
-        of two stacks never have the same name or id.
+        If `former` is true, or if the scope has no stack, the name is returned unchanged. A stack's
+        name has no dot, so roles and saved objects of two stacks never have the same name or id.
         """
         return name if self.former or not self.stack else f"{name}.{self.stack}"
 

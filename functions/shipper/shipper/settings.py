@@ -48,8 +48,8 @@ def settings(environment: Mapping[str, str]) -> Settings:
     - `STACK`: the value of each document's `@stack`. Without it, documents have no `@stack`.
     - `INDEX_PREFIX`: the beginning of each index's name; `cwl-` by default.
     - `RECORD_LOG_GROUPS`: a list of log groups with trusted records.
-    - `FIELD_MAP`: a list of `target=name`, where `name` is the name in the user's lines for the
-      field `target` of a prediction (shipper.field_map).
+    - `FIELD_MAP`: a list of `target=name`. The field `name` of the user's lines becomes the field
+      `target` of a prediction (shipper.field_map).
     """
     size = environment.get("MAX_PAYLOAD_BYTES") or str(128 * MEBIBYTE)
     if not (size.isascii() and size.isdigit() and len(size) <= DIGITS and int(size)):

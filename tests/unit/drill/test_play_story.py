@@ -1,4 +1,4 @@
-"""The drill refuses settings with which its story would do harm or could not be played."""
+"""The drill refuses settings that would keep its invented predictions, or that forbid its texts."""
 
 from __future__ import annotations
 

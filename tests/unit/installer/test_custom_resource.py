@@ -43,7 +43,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def address(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
     """Yield the https address to which CloudFormation wants the answer.
 
-    The handler accepts the address as one of AWS, because `send` sets URL_SUFFIX to 127.0.0.1.
+    The handler accepts the address as an AWS address, because `send` sets URL_SUFFIX to 127.0.0.1.
     """
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.public))
     state = Address()

@@ -15,7 +15,7 @@ from tests.unit.installer.domain import Domain, Reply, listening
 NOT_READY = Reply(503, "Kibana server is not ready yet", "text/plain")
 
 
-def test_a_server_that_is_starting_is_waited_for(domain: Domain, run: Run) -> None:
+def test_install_waits_for_a_server_that_is_starting(domain: Domain, run: Run) -> None:
     domain.answers = {
         "/_index_template": deque([Reply(502, "bad gateway", "text/html")]),
         "/_dashboards": deque([NOT_READY] * 3),
@@ -26,7 +26,7 @@ def test_a_server_that_is_starting_is_waited_for(domain: Domain, run: Run) -> No
     assert errors.count("waiting for Dashboards at") == 1
 
 
-def test_a_server_that_does_not_listen_yet_is_waited_for(run: Run) -> None:
+def test_install_waits_for_a_server_that_does_not_listen_yet(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

@@ -84,10 +84,11 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
         "Since: 2026-11-20 09:00 UTC (3 hours).\n"
         "What moved: fewer answers are ham (share of ham: 31 %, usually 72 %, never "
         "below 66 % in the 30 days before).\n"
-        "Where: function version 8 (new) has 100 % of the change and 100 % of the predictions.\n"
+        "Where: 100 % of the change and 100 % of the predictions come from function version 8 "
+        "(new).\n"
         "Key figures: ham 31 % (usually 72 %); spam 69 % (usually 28 %); estimated "
-        "accuracy 0.84, between 0.80 and 0.88 (usually 0.83); the estimate stays the same if the "
-        "model swaps two labels; canary passed at 11:50; 812 predictions an hour (usually 790).\n"
+        "accuracy 0.84, between 0.80 and 0.88 (usually 0.83); the estimate cannot show that "
+        "two labels are exchanged; canary passed at 11:50; 812 predictions an hour (usually 790).\n"
         "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC; the version before "
         "it was 7.\n"
         "To roll back: aws lambda update-alias --function-name classifier --name live "
@@ -100,9 +101,9 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
 
 def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
-    swapped = "the estimate stays the same if the model swaps two labels"
+    unseen = "the estimate cannot show that two labels are exchanged"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
-    assert f"(usually 0.83); {swapped}; {known}." in found.text
+    assert f"(usually 0.83); {unseen}; {known}." in found.text
     found = compose(facts(score=(0.84, 0.83), unlike=True, known=Tally(240, 150)))
     assert "mean score 0.84 (usually 0.83); accuracy cannot be estimated, because" in found.text
     assert known in found.text
@@ -238,7 +239,7 @@ def test_the_advice_about_two_versions_follows_from_the_evidence(
         (None, "wait until morning", "had too few predictions in"),
     ],
 )
-def test_the_advice_for_a_time_without_windows_depends_on_the_usual_traffic(
+def test_the_advice_about_too_few_predictions_depends_on_the_usual_traffic(
     arrived: Arrived | None, action: str, said: str
 ) -> None:
     found = compose(facts(Change.STALE, arrived=arrived))
@@ -276,7 +277,7 @@ def test_the_line_about_a_rollback_has_the_command_or_the_version(
 
 
 @pytest.mark.parametrize("part", ["strange input.non_letter_share", "mostly_non_letter"])
-def test_texts_with_fewer_letters_are_a_change_of_the_texts(part: str) -> None:
+def test_fewer_letters_count_as_a_change_of_the_texts(part: str) -> None:
     signs = replace(LABEL, field=part)
     action, reason = advice(facts(moved=(signs,), deployment=DEPLOYED))
     assert action is Action.WAIT

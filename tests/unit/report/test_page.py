@@ -66,7 +66,7 @@ def verdict(word: str, stream: str = "/group model", ago: int = 0) -> Verdict:
         end,
         200,
         word,
-        sentence=f"Of {word}.",
+        sentence=f"The verdict is {word}.",
         in_a_row=1,
         wanted=2,
     )
@@ -517,7 +517,7 @@ def test_without_a_baseline_the_page_says_when_to_accept_one(
 
 def test_with_a_baseline_that_is_too_small_the_page_asks_for_nothing() -> None:
     page = text(verdicts=(replace(verdict("provisional"), baseline="1"),))
-    assert "Of provisional. No notice is given until the baseline has enough windows." in page
+    assert "The verdict is provisional. No notice is given until the baseline has enough" in page
     assert page_words.COMMAND not in page
 
 

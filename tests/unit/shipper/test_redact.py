@@ -195,7 +195,7 @@ def test_named_fields_are_dropped_or_hashed(fields: dict[str, Any], left: dict[s
     ],
 )
 @pytest.mark.parametrize("as_text", [True, False], ids=["JSON in a string", "object"])
-def test_a_name_is_found_by_its_path_in_the_line_and_in_the_index(
+def test_a_rule_can_have_the_path_in_the_line_or_the_path_in_the_index(
     name: str, left: dict[str, Any], *, as_text: bool
 ) -> None:
     inner = {"user": {"mail": SECRET}, "n": 1}
@@ -561,8 +561,8 @@ def test_decoding_ends_and_its_time_grows_linearly_with_the_text(text: str) -> N
 def test_the_origin_of_each_decoded_character_is_known(text: str) -> None:
     """A decoded character has an origin: the part of the encoded text that was decoded to it.
 
-    The origins are in order. If an origin is one character, nothing was decoded there, so the
-    origin equals the decoded character.
+    The origins are in order. An origin of one character was not encoded, so it equals the character
+    in the decoded text.
     """
     for reading, origin in readings(text):
         spans = [origin(place, place + 1) for place in range(len(reading))]

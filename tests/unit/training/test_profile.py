@@ -448,7 +448,7 @@ def test_each_kind_of_golden_sentence_occurs(kind: str) -> None:
     assert any(KINDS[kind](one) for one in SENTENCES)
 
 
-def this_machine_is_like_that_of_the_profile() -> bool:
+def this_machine_is_like_the_one_that_made_the_profile() -> bool:
     return bool(made_on() == PROFILE["golden"]["made_on"])
 
 
@@ -460,7 +460,7 @@ def test_golden_sentence_is_scored_as_stated(
 ) -> None:
     prediction = classifier.predict(golden["text"])
     assert prediction.tokens == golden["tokens"]
-    if this_machine_is_like_that_of_the_profile():
+    if this_machine_is_like_the_one_that_made_the_profile():
         assert prediction.score == pytest.approx(golden["score"], abs=1e-6, rel=0)
         assert (prediction.label, prediction.signature) == (golden["label"], golden["signature"])
     else:

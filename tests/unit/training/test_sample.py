@@ -110,5 +110,5 @@ def test_the_warning_about_a_small_sample_states_the_smallest_shift_and_the_inte
 ) -> None:
     said = cost(read(write(tmp_path / "sample.csv"), LABELS))
     assert said is not None
-    assert "a shift must be 0.55 standard deviations" in said
+    assert "finds a shift of 0.55 standard deviations" in said
     assert "± 5.8%" in said

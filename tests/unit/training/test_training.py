@@ -372,7 +372,7 @@ VERBS = [
 ]
 
 
-def test_the_new_verb_has_the_form_of_the_old_verb_and_occurs_at_least_twice() -> None:
+def test_the_new_verb_has_the_old_form_and_is_in_the_treebank_at_least_twice() -> None:
     exchange = exchanging_verbs(VERBS)
     found = {
         tuple(exchange(["wugs", "sing", "in", "rain"], random.Random(seed)) or ())  # noqa: S311
@@ -400,7 +400,7 @@ def test_some_sentences_are_corrupted_twice() -> None:
         pytest.param([1, 2, 3], [1, 2, 9, 3], [0, 0, 1, 0], id="a token inserted"),
         pytest.param([1, 2, 3], [1, 3], [0, 1], id="a token missing, so the next is marked"),
         pytest.param(
-            [1, 2, 3], [1, 2], [0, 1], id="the last token missing, so the new last is marked"
+            [1, 2, 3], [1, 2], [0, 1], id="the last token missing, so the token before it is marked"
         ),
         pytest.param([1, 2, 3], [1, 2, 8, 9], [0, 0, 1, 1], id="a token replaced by two"),
         pytest.param([1], [], [], id="nothing left"),

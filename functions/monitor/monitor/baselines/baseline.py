@@ -196,8 +196,9 @@ def common_hashes(windows: Windows) -> dict[str, float]:
 
 
 def excess(windows: Windows, known: Mapping[str, float]) -> tuple[Array, list[str]]:
-    """Find, for each window, the text whose share is furthest above its usual share.
+    """Find the most unusually frequent text of each window.
 
+    It is the text with the largest difference: its share of the window, minus its usual share.
     `known` has the usual shares by hash. Returns, for each window, the number of rows by which the
     text exceeds its usual share, and the text's hash.
     """

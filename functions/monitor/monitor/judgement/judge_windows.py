@@ -29,7 +29,7 @@ SIGNALS: Final = (
     "strange", "flags", "duplicates",
 )  # fmt: skip
 # The smallest effect that counts, for each signal. The effect of "means" is in standard deviations
-# of rows, and every other effect is a share of rows.
+# of single rows, and every other effect is a share of rows.
 FLOOR: Final = {
     "means": 0.3, "label": 0.03, "prediction.score": 0.05, "input.words": 0.05,
     "input.non_letter_share": 0.05, "strange": 0.005, "flags": 0.005, "duplicates": 0.05,
@@ -194,7 +194,10 @@ def _flags(windows: Windows, baseline: Baseline, fields: Fields) -> Signal:
 
 
 def _duplicates(windows: Windows, baseline: Baseline) -> Signal:
-    """Judge, in each window, the text whose share is furthest above its share in the baseline.
+    """Judge one text of each window.
+
+    It is the text with the largest difference between two shares: its share of the window's rows,
+    minus its share of the baseline's rows.
 
     The result's p is the larger p of two tests: the negative binomial and Fisher's exact test.
     """

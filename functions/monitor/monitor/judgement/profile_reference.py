@@ -46,8 +46,8 @@ class Profile:
     - `labels` and `flags` count rows by value.
     - `groups` holds, for each field, the group to which each bin belongs. `bins` holds, for each
       field, the number of rows in each group.
-    - `limits` holds, for each field, the number of the lowest bin whose rows are strange
-      (strange_rows.py).
+    - `limits` holds, for each field, the lowest bin whose rows are strange (strange_rows.py). The
+      bin is given by its code (bins.py).
     - `strange` counts the strange rows of each kind.
     """
 
@@ -259,8 +259,8 @@ def _too_many(
 
     `counts` has the shape (windows, kinds). Each p is multiplied by the number of kinds.
     """
-    # The last kind of strange rows is the sum of all others (strange_rows.py). A row that is in two
-    # other kinds is twice in this sum, so each count is limited to the number of rows.
+    # The last kind of strange rows is the sum of all others (strange_rows.py). A row of two
+    # kinds counts twice in this sum, so each count is limited to the number of rows.
     chance = np.array(
         [
             [

@@ -154,8 +154,8 @@ class MeansFound:
     """The result of the chart. Each array has an entry for each window.
 
     `names` are the components that were used. `squared` is T², and `p` is its p-value. `effect` is
-    the estimated shift of the means, in standard deviations of rows. `values` holds the mean of
-    each component, and `standardised` its z-score, both of shape (windows, names).
+    the estimated shift of the means, in standard deviations of single rows. `values` holds the mean
+    of each component, and `standardised` its z-score, both of shape (windows, names).
     """
 
     names: tuple[str, ...]
@@ -359,7 +359,10 @@ def _independent(covariance: Array) -> list[int]:
 
 
 def _only(windows: Windows, present: NDArray[np.bool_]) -> Windows:
-    """Select windows, but only in the arrays that `design_effect` uses."""
+    """Shorten the arrays that `design_effect` uses to the windows in `present`.
+
+    The other arrays keep all windows.
+    """
     return replace(
         windows, start=windows.start[present], end=windows.end[present], rows=windows.rows[present]
     )
