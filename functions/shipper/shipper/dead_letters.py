@@ -57,7 +57,8 @@ class LetterFate(StrEnum):
     REPLAYED = "replayed"
     # Some of the letter's lines are not in the index yet. The letter stays where it is.
     WAITING = "waiting"
-    # The letter can never be read. It is moved to the prefix `poison/`, with the reason in its metadata.
+    # The letter can never be read. It is moved to the prefix `poison/`, with the reason in its
+    # metadata.
     POISONED = "poisoned"
     # Somebody else removed the letter during the replay.
     GONE = "gone"
