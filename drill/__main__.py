@@ -72,7 +72,8 @@ def refuse(settings: Settings, data: Path | None) -> None:
             )
     if data and settings.log_text == "false":
         raise UserError(
-            "unset LOG_TEXT, or give no DATA: the drill logs texts, which LOG_TEXT=false forbids"
+            "unset LOG_TEXT, or leave out DATA: the drill would log the texts of DATA, which "
+            "LOG_TEXT=false forbids"
         )
 
 

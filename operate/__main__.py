@@ -73,19 +73,19 @@ RETRIES: Final = Config(retries={"mode": "adaptive", "max_attempts": 8})
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 REPLAY: Final = """\
 Ships dead letters, which are payloads that Lambda could not deliver. A letter is removed when all
-its lines are in the index. A letter that can never be delivered is moved below poison/, with the
-reason in its metadata; --prefix poison/ tries the letters there again. Every other letter stays
-where it is. The exit code is 1 if letters stay or were moved to poison/. With --dry-run, the exit
-code is 1 if there are letters."""
+its lines are in the index. A letter that can never be delivered is moved to the prefix poison/,
+with the reason in its metadata; --prefix poison/ tries the letters there again. Every other letter
+stays where it is. The exit code is 1 if letters stay or were moved to poison/. With --dry-run, the
+exit code is 1 if there are letters."""
 BACKFILL: Final = """\
 Ships lines that CloudWatch never delivered. The lines are read from the log group. CloudWatch
 delivers no lines while the subscription is disabled, and drops a line if its delivery fails for 24
 hours. A second backfill changes nothing, because a document's id is the id of its log event. AWS
 does not promise that a line has the same id in the log group as in a delivery. So if the index has
 documents between --from and --to, some ids are compared first. If an id differs, nothing is sent.
---dry-run compares ids too, and counts the lines to send. A backfill cannot recover lines past the
-log group's retention, the fields that a space-delimited pattern extracts, or the output of a log
-transformer."""
+--dry-run compares ids too, and counts the lines to send. A backfill cannot recover three things:
+lines past the log group's retention, fields that a space-delimited pattern extracts, and the output
+of a log transformer."""
 RECONCILE: Final = """\
 Compares the number of lines in the log group with the number of documents in the index, interval by
 interval. Lines of the kinds in the environment variable EXCLUDE are not counted. If the shipper

@@ -107,7 +107,7 @@ def by_fault(result: Result) -> Table:
     """Return a table with one row for each fault."""
     table = Table(
         "fault", "episodes", "events", "requests struck", "invocations failed", "dead letters",
-        "seconds until all were shipped, at most",
+        "longest time until all were shipped, in seconds",
     )  # fmt: skip
     ordered = sorted(result.played, key=lambda one: one.episode.fault)
     for fault, group in groupby(ordered, key=lambda one: one.episode.fault):
@@ -130,7 +130,7 @@ def by_function(trends: dict[str, Trend | None]) -> Table:
     Each cell has an early, a late and the largest value. A function is flat if memory,
     descriptors and threads have not grown.
     """
-    head = "memory in MiB: early, late, at most"
+    head = "memory in MiB: early, late, highest"
     table = Table("function", head, "descriptors", "threads", "processes", "flat")
     for name, found in trends.items():
         if found is None:

@@ -35,10 +35,10 @@ class Answer(NamedTuple):
 
 
 class Proxy(ThreadingHTTPServer):
-    """Forwards requests to 127.0.0.1:`port`, and makes the present fault.
+    """Forwards requests to 127.0.0.1:`port`, and makes faults.
 
-    The proxy itself makes some faults. Such a fault strikes only a given number of requests. During
-    the fault `SLOW`, an answer is held back for `hold` seconds.
+    The faults in `OF_THE_SERVER` are made elsewhere. Each of the others strikes only a given number
+    of requests. During the fault `SLOW`, an answer is held back for `hold` seconds.
     """
 
     daemon_threads = True

@@ -157,7 +157,8 @@ def lemmatised(tokens: list[Token], chance: random.Random) -> str | None:
 def different(right: Sequence[int], wrong: Sequence[int]) -> list[int]:
     """Mark each token of `wrong` with 1 if it differs from `right`, otherwise with 0.
 
-    A token before which tokens are missing is also marked with 1.
+    If tokens of `right` are missing in `wrong`, the token after the gap is also marked with 1. If
+    no token follows the gap, the last token is marked.
     """
     marks = [0] * len(wrong)
     for change, _, _, start, end in SequenceMatcher(

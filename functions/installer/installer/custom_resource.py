@@ -39,8 +39,8 @@ from installer.settings import Settings
 
 # The physical id in earlier versions of the installer. They supported only one stack per domain.
 FORMER: Final = NAME
-# The physical id after a failed creation. CloudFormation then sends a deletion of this id. Such a
-# deletion removes nothing, because everything in the domain may be older than the creation.
+# The physical id after a failed creation. CloudFormation then sends a deletion of this id. This
+# deletion removes nothing: the things in the domain may have existed before the failed creation.
 NOTHING: Final = f"{NAME}-failed"
 ANSWER_SECONDS: Final = 16.0  # the time that is reserved for sending the answer
 WAIT_SECONDS: Final = 60.0  # time to wait for a domain that is starting

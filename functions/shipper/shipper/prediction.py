@@ -29,8 +29,8 @@ OWN: Final = "record_version"  # only records of this project have this field
 # `source` would clash with fields of other lines.
 JUDGEMENT: Final = ("label", "source", "explanation", "identifier")
 # The user's field map is used for this field of feedback, and for no other. The map was made for
-# the lines of the model. If another service logs the feedback, the names of its other fields may
-# have a different meaning from the same names in the map.
+# the lines of the model. In feedback from another service, a name in the map may have another
+# meaning.
 ID: Final = "prediction_id"
 
 

@@ -33,7 +33,7 @@ def test_rejected_rows_never_overwrite_the_file_of_labels(
     assert "give --rejected another name" in capsys.readouterr().err
 
 
-def test_the_message_about_a_broken_file_says_that_rows_may_have_joined(
+def test_the_message_about_a_broken_file_says_that_rows_may_be_joined_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     joined = 0

@@ -113,7 +113,7 @@ AGAINST: dict[str, tuple[Callable[[list[Summary]], Sequence[Summary]], str]] = {
 
 
 @pytest.mark.parametrize(("made", "said"), AGAINST.values(), ids=AGAINST)
-def test_days_that_the_command_accept_would_refuse_are_not_added_to_a_baseline(
+def test_days_that_are_unfit_for_a_baseline_are_not_added_to_the_baseline(
     made: Callable[[list[Summary]], Sequence[Summary]], said: str
 ) -> None:
     new, reason = grown(accepted(), 2, made(before(ENOUGH)), ENOUGH, choice=CHOICE)

@@ -234,7 +234,7 @@ def message(right: int = 120, change: Change = LOW, **given: Any) -> Message:
         ({"labelled": labelled(0, audit=False)}, Action.WAIT, "not a random sample"),
         ({"unread": {"canary": "status 503"}}, Action.WAIT, "canary's result could not be read"),
         ({"unlike": True}, Action.WAIT, "Estimated accuracy: none. The texts are unlike"),
-        ({"labelled": labelled(120, audit=False)}, Action.WAIT, "predictions, 0.78 is expected"),
+        ({"labelled": labelled(120, audit=False)}, Action.WAIT, "predictions is 0.78, computed"),
         ({"change": BACK, "right": 156}, Action.NOTHING, "ACCURACY IS BACK"),
     ],
 )  # fmt: skip

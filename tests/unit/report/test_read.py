@@ -144,7 +144,7 @@ def test_labels_that_are_not_shown_are_counted_as_others() -> None:
     assert "<span>others</span> <b>20 %</b> <small>20</small>" in html
 
 
-def test_a_label_with_the_name_others_is_counted_with_the_others() -> None:
+def test_a_label_with_the_same_name_as_the_group_others_is_counted_in_this_group() -> None:
     html = render(Index(**found({"others": 5, "a": 3}, rest=2)).view())
     assert "</i>others <b>7</b>" in html
 

@@ -401,11 +401,12 @@ def test_busy_and_refused_documents_of_one_request_are_all_indexed_in_the_end(
 def test_a_document_is_not_reduced_further_than_its_bare_form(
     index: Index, deliver: Deliver
 ) -> None:
-    """The index accepts a line with "strict" only in the bare form.
+    """The index accepts the second and the third line, which have "strict", only in the bare form.
 
-    The first strict document still has a field, so it reaches its bare form in two steps. The
-    shipper then applies both steps to the second strict document. This document has no field left,
-    so it is bare after the first step. The second step must change nothing.
+    After a first refusal, the second document loses the field `bad`, and the third document loses
+    all fields. The index refuses both again. The second document then needs two steps to its bare
+    form: it loses its other fields, then the reason of the refusal. The shipper applies both steps
+    to the third document too. The first step makes it bare. The second step must change nothing.
     """
 
     def judge(source: Source) -> Refusal | None:

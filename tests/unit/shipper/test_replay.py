@@ -1,8 +1,8 @@
 """Tests the scheduled replay of dead letters.
 
 A dead letter is an object in S3 with the payload of a failed invocation. If the payload cannot be
-read, the replay moves the letter below `poison/`: it sets the letter aside. moto imitates S3, and a
-server of the test imitates OpenSearch.
+read, the replay sets the letter aside. The letter then has a key that begins with `poison/`. moto
+imitates S3, and a server of the test imitates OpenSearch.
 """
 
 from __future__ import annotations

@@ -181,7 +181,8 @@ def _headline(facts: AccuracyFacts) -> str:
     what = "ACCURACY TOO LOW" if facts.change is Change.INACCURATE else "ACCURACY IS BACK"
     said = (
         f"{what}: version {_name(facts.version) or 'none'} of {who} gave the right label "
-        f"in {one.right:,} of {one.labelled:,} labelled predictions, {_interval(one.share, one.interval)}"
+        f"in {one.right:,} of {one.labelled:,} labelled predictions, "
+        f"{_interval(one.share, one.interval)}"
     )
     if facts.accuracy.expected:
         said += f"; {facts.accuracy.expected.text} is expected"

@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
     UNKNOWN = "no live prediction of the stack has this id: it is not indexed yet, or was deleted"
     AMBIGUOUS = "several predictions have this id"
-    UNLIKE = "the prediction has no single label"
+    UNLIKE = "the prediction's label is missing or is not a text"
     OTHER = "the prediction is of another model or log group"
     LABEL = "the model does not have this label"
     MALFORMED = "prediction_id or label is missing or has a wrong type, or a value is too long"

@@ -1,10 +1,11 @@
 """Describes the changed parts of a signal, with one number for each part.
 
-A signal is something that the monitor compares, such as the labels. A part of this signal is one
-label, and its number is the label's share of the predictions. Each number has three values: the
-value in the window, the usual value, and the most extreme value in the days before the change. A
-`Measure` computes the number from summaries. It also has the search that computes the same number
-from predictions, so that `locate_change.py` can split the number by version or script.
+A signal is something that the monitor compares. For example, the labels are a signal. Each label is
+a part of this signal, and its number is the label's share of the predictions. Each number
+has three values: the value in the window, the usual value, and the most extreme value in the days
+before the change. A `Measure` computes the number from summaries. It also has the search that
+computes the same number from predictions, so that `locate_change.py` can split the number by
+version or script.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ class Measure:
     - `mean` is a field if the number is the mean of this field.
     - `share` is a query if the number is the share of the rows that match the query.
     - `values` is given if the measure counts rows with unusual values, such as unknown flags. It
-      returns the unusual values in a window, each with its count of rows. In the measure's name,
-      the text `noun`, such as `texts with the flag`, stands before these values.
+      returns the unusual values in a window, each with its count of rows.
+    - `noun` is a text such as "texts with the flag". In the measure's name, the unusual values come
+      after this text.
     """
 
     field: str
