@@ -90,7 +90,7 @@ def _scores(found: list[Row], span: Span) -> list[Line]:
         counts[score] += count
     if not counts.total():
         return []
-    return [("below 0.5 | 0.5 to 1", spark(list(counts.values()), max(counts.values())), "")]
+    return [("first bar below 0.5", spark(list(counts.values()), max(counts.values())), "")]
 
 
 def _flags(found: list[Row], span: Span) -> list[Line]:
