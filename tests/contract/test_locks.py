@@ -46,7 +46,9 @@ def test_a_package_has_the_same_version_in_every_lock(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_lock_of_a_function_has_the_packages_of_the_file_requirements_in(path: Path) -> None:
+def test_the_lock_of_a_function_has_all_packages_of_its_source_file_and_no_others(
+    path: Path,
+) -> None:
     assert pins(path).keys() == asked(path.with_suffix(".in").read_text().splitlines()).keys()
 
 
