@@ -1,8 +1,8 @@
 """Removes work for tokens whose result is not used.
 
-The head of a classifier reads only the first token. So the last layer computes only this token. The
-attention of this layer computes the queries of the first two tokens. The head needs only the first
-query, but with two queries the numbers stay bit-identical (see `first_query_only`).
+The head of a classifier reads only the first token. So the last layer computes only this token,
+with one exception: its attention computes the queries of the first two tokens. With two queries,
+the numbers stay bit-identical (see `first_query_only`).
 """
 
 from __future__ import annotations

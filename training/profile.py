@@ -88,7 +88,7 @@ def profile(
         **(_with_labels(records, labels, names) if labels else {}),
         "rows": {
             # A reader must convert the numbers to 32-bit floats before comparing them with an edge.
-            # The next text says this too. It is not reworded, because the id depends on it.
+            # This text must not change, because the profile's id is computed from it.
             "precision": "32-bit floats with nine digits: read them as such before comparing "
             "with an edge",
             **rows(records, labels, names),

@@ -121,11 +121,12 @@ def cost(sample: Sample) -> str | None:
 
     The warning states two figures:
 
-    - The first figure is a shift d, in standard deviations. The monitor finds this shift half of
-      the time when it compares a window of n = 200 rows with a profile of m rows. Hotelling's T²
-      with 15 components has the mean 15 + d² / (1/n + 1/m). The shift is found half of the time if
-      this mean is 43.6, the quantile of χ² for one false window in 8,000 (the monitor tests each of
-      its eight signals at .001 / 8). A sample of 5,000 rows gives a profile of m = 3,000 rows.
+    - The first figure is a shift d, in standard deviations. If the monitor compares windows of
+      n = 200 rows with a profile of m rows, it finds this shift in half of them. Hotelling's T²
+      with 15 components has the mean 15 + d² / (1/n + 1/m). The shift is found in half of the
+      windows if this mean is 43.6, the quantile of χ² for one false window in 8,000 (the monitor
+      tests each of its eight signals at .001 / 8). A sample of 5,000 rows gives a profile of
+      m = 3,000 rows.
     - The second figure is the half width of the 95 % interval of an accuracy of .8, by the normal
       approximation.
     """
@@ -136,7 +137,7 @@ def cost(sample: Sample) -> str | None:
     return (
         f"{count} rows are few. The monitor finds a shift of {shift:.2f} standard deviations in "
         "only half of the windows of 200 predictions. With 5,000 rows, it would find a shift of "
-        f"{better:.2f} as often. "
+        f"{better:.2f} in half of the windows. "
         f"An accuracy of 80 % has a margin of error of ± {1.96 * sqrt(0.16 / profile):.1%}. "
         f"Give more rows if you have them; more than {ENOUGH:,} rows cause no warning."
     )

@@ -274,7 +274,7 @@ STORIES = (
             "the right label in 150 of 240 labelled predictions, 0.62 (0.56 to 0.68)",
             "0.75 to 0.80 is expected",
             "are a random sample (source: audit)",
-            "Wrong answers: 90 times ham, but spam was right.",
+            "Wrong answers: 90 times ham (right: spam).",
         ),
         model=SHIPPED.card["version"],
         right=(150, 240),

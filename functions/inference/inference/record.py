@@ -33,8 +33,8 @@ def prediction_record(
     """Return the fields of one `prediction` line.
 
     Without `log_text`, the line has no `text`. Without `log_signals`, the score is rounded to steps
-    of .05, and probabilities, signature, novelty and surprisal are left out. Nobody can then find
-    the text by trying many texts.
+    of .05, and probabilities, signature, novelty and surprisal are left out. Nobody can then
+    guess the text by comparing its record with the records of many other texts.
     """
     return {
         "record_version": VERSION,

@@ -132,8 +132,8 @@ def plan(server: Server, scope: Scope, keep: Keep, left: str = "") -> Step:
     if by_hand:  # somebody changed the policy, so the indices that follow it are left alone too
         return Step([Part(name, state)], install, remove)
     count = (
-        f"{_counted(len(following), scope)}; before this command, {len(taken) + len(late)} needed "
-        "this policy or its newest version"
+        f"{_counted(len(following), scope)}; before this command, {len(taken) + len(late)} had no "
+        "policy or an older version of this policy"
     )
     others = len(following) - len(ours) - len(free)
     notes = [

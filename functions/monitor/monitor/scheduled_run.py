@@ -335,7 +335,7 @@ def asking[Answer](ask: Callable[[], Answer]) -> Answer:
 
 
 def _spans(slots: list[int]) -> list[tuple[int, int]]:
-    """Join slots to spans (start, end). Each span is read at once.
+    """Join slots to spans (start, end). One search reads a whole span.
 
     Slots that lie close together are in one span, which includes the slots between them.
     """

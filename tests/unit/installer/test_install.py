@@ -32,8 +32,8 @@ def test_install_puts_everything_into_an_empty_domain_and_prints_links(
         "index template prediction-monitor: installed",
         "retention policy prediction-monitor (deletes after 30d): installed",
         (
-            "retention of existing indices (2 cwl-* indices; before this command, 2 needed this "
-            "policy or its newest version): installed"
+            "retention of existing indices (2 cwl-* indices; before this command, 2 had no "
+            "policy or an older version of this policy): installed"
         ),
         f"role prediction-monitor-shipper for {SHIPPER}: installed",
         f"role prediction-monitor-monitor for {MONITOR}: installed",

@@ -35,7 +35,8 @@ def test_retention_days_change_the_policy_and_every_index_that_follows_it(
     assert code == 0
     assert "retention policy prediction-monitor (deletes after 7d): replaced" in output
     assert (
-        "(152 cwl-* indices; before this command, 151 needed this policy or its newest version, "
+        "(152 cwl-* indices; before this command, 151 had no policy or an older version of this "
+        "policy, "
         "1 keeps a policy of another name): installed" in output
     )
     assert age(domain) == "7d"
@@ -89,7 +90,7 @@ def test_the_next_run_applies_the_policy_to_indices_that_a_failed_run_left_out(
         "cwl-late": ("prediction-monitor", domain.sequence - 1),
         "cwl-waiting": ("prediction-monitor", None),
     }
-    needed = "before this command, 1 needed this policy or its newest version"
+    needed = "before this command, 1 had no policy or an older version of this policy"
     assert f"(2 cwl-* indices; {needed}): changed" in run("status")[1]
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)
@@ -110,8 +111,8 @@ def test_a_failure_is_reported_even_if_ism_answers_with_status_200(
     assert "left the retention of some indices as it was (cwl-1: closed)" in errors
     assert "retention policy prediction-monitor (deletes after 30d): installed" in output
     assert (
-        "retention of existing indices (1 cwl-* index; before this command, 1 needed this policy "
-        "or its newest version): missing" in output
+        "retention of existing indices (1 cwl-* index; before this command, 1 had no policy "
+        "or an older version of this policy): missing" in output
     )
 
 
@@ -128,7 +129,7 @@ def test_an_index_that_cannot_get_the_new_policy_at_once_gets_it_later(
     domain.answers["/_plugins/_ism/change_policy"] = deque([Reply(200, failed)])
     code, output, errors = run("install")
     assert (code, "cwl-late" in errors) == (0, False)
-    assert "1 needed this policy or its newest version" in output
+    assert "1 had no policy or an older version of this policy" in output
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence - 1)
     run("install")
     assert domain.indices["cwl-late"] == ("prediction-monitor", domain.sequence)

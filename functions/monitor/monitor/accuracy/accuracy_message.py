@@ -223,7 +223,7 @@ def _errors(labelled: Labelled) -> str:
     ]
     largest = sorted(wrong, key=lambda one: -one[0])[:ERRORS]
     return "; ".join(
-        f"{count:,} times {_name(predicted)}, but {_name(right)} was right"
+        f"{count:,} times {_name(predicted)} (right: {_name(right)})"
         for count, right, predicted in largest
     )
 

@@ -25,8 +25,8 @@ class Judgement:
     """A label that somebody gave for a prediction.
 
     `timestamp` is the time of the label, in milliseconds since 1970. `source` is human, model,
-    code, audit or empty. If a prediction has several judgements, each has another `identifier`. An
-    `identifier` may be empty.
+    code, audit or empty. The judgements of one prediction all have different values of
+    `identifier`. An `identifier` may be empty.
     """
 
     prediction_id: str

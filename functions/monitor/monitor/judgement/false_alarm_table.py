@@ -85,8 +85,9 @@ def choose(
 
     The false notices of all streams count together. If several rows promise this rate, the least
     strict row is chosen (the smallest `Row.days`). If no row promises this rate, the strictest row
-    is chosen (the largest `Row.days`). Only rows of one size of baseline are considered: the
-    largest size that is not above `windows`, or the smallest size if all are above.
+    is chosen (the largest `Row.days`). Only the rows for one size of baseline are considered.
+    This is the largest size in the table that is not above `windows`. If all sizes are above
+    `windows`, it is the smallest size.
     """
     table = table or rows()
     sizes = sorted({row.windows for row in table})
