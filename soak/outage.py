@@ -53,8 +53,8 @@ class Outage:
     """The measured figures of an outage.
 
     `rate` is the measured number of events that were sent in each second. `seconds` is the time
-    without a server. `behind` is the largest number of events that were sent but not indexed. `caught_up` is
-    the time in seconds from the return of the server until all events were indexed.
+    without a server. `behind` is the largest number of events that were sent but not indexed.
+    `caught_up` is the time in seconds from the return of the server until all events were indexed.
     """
 
     rate: float
