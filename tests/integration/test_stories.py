@@ -244,7 +244,7 @@ STORIES = (
         slow,
         "begins",
         WAIT,
-        ("No version changed", "wording is less usual", "never above"),
+        ("No version changed", "wording is less usual", "never above", "in the 9 days before"),
     ),
     Story(
         "new-language",

@@ -72,6 +72,10 @@ def test_the_story_expects_each_result_and_has_texts_for_each_situation() -> Non
     assert {one.kind for one in STORY} <= {*texts.KINDS, "truncated"}
 
 
+def test_exactly_the_situations_with_a_silenced_notice_are_announced() -> None:
+    assert [one.announced for one in STORY] == [one.expected is Expected.SILENT for one in STORY]
+
+
 @pytest.mark.parametrize("kind", texts.KINDS)
 def test_generated_texts_vary_and_are_repeatable(kind: str) -> None:
     found = texts.made(kind, 600, chance())

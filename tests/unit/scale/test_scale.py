@@ -119,6 +119,14 @@ def test_the_domain_holds_the_documents(
     assert found.gib == estimate.volume_gib(data)
 
 
+def test_a_disk_of_exactly_the_largest_size_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = needs.domain(10, ONE, PRICES)
+    processors, _ = figures.INSTANCES[found.instance]
+    exact = {**figures.INSTANCES, found.instance: (processors, found.gib)}
+    monkeypatch.setattr(figures, "INSTANCES", exact)
+    assert needs.domain(10, ONE, PRICES) == found
+
+
 def test_a_domain_that_the_template_cannot_make_is_marked() -> None:
     assert not needs.domain(10_000, ONE, PRICES).by_template
     with pytest.raises(UserError, match="large enough for 1,000,000/s"):
