@@ -50,7 +50,7 @@ class Scale(NamedTuple):
     - `inflated` is the size, in bytes, of a fourth payload, with which memory is measured.
     - `away_seconds` is the time that a payload waits for a server that cannot be reached.
     - `imports` and `sentences` are the numbers of imports and of predicted sentences.
-    - `full` says whether figures have targets.
+    - `full` says whether the rows of the table have targets.
     """
 
     sizes: tuple[int, int, int]

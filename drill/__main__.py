@@ -1,8 +1,8 @@
 """`python -m drill`: plays a story, shows it on the stack's page, and prints a table of results.
 
 A story is a series of situations, such as a drift (story.py). The exit code is 0 if every situation
-ended as expected. It is 1 if a situation ended in another way, or after an error, and 130 after
-Ctrl-C. An error is printed as one sentence on standard error.
+ended as expected. It is 1 if a situation ended in another way, or if there was an error. It is 130
+after Ctrl-C. An error is printed as one sentence on standard error.
 """
 
 from __future__ import annotations

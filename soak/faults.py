@@ -45,7 +45,7 @@ WEIGHTS: Final = {
     Fault.BUSY: 3,
     Fault.UNAVAILABLE: 2,
 }
-# In an episode, the fault strikes this many requests: one of these numbers, all equally probable.
+# The numbers of requests that a fault can strike in an episode. All numbers are equally probable.
 # Shipper and Lambda together try a payload about 20 times. With more strikes, a payload can become
 # a dead letter.
 STRIKES: Final = (1, 2, 3, 5, 8, 13, 21, 34)

@@ -33,7 +33,7 @@ from training.modelcard import markdown
 from training.profile import profile
 from training.sample import Sample
 
-# the largest share of texts that may get another label from the graph than from the checkpoint
+# the largest allowed share of texts to which graph and checkpoint give different labels
 MOST_FLIPS: Final = 0.02
 # in bytes: AWS's quota for an unzipped package, minus the size of the function and its packages
 ROOM: Final = 262_144_000 - 105_000_000

@@ -12,8 +12,8 @@ from training.corpora import Token
 Words = list[str]
 Corruption = Callable[[Words, random.Random], Words | None]
 
-# Classes of function words. If a word is replaced by another word of its class, agreement, case,
-# number or selection is usually wrong.
+# Classes of function words. After a word was replaced by another word of its class, the sentence
+# usually has an error of agreement, case, number or selection.
 CLASSES = [
     "is are am", "was were", "has have having", "do does did", "a an the", "this these",
     "that those", "he him his", "she her hers", "they them their", "I me my", "we us our",

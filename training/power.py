@@ -65,8 +65,8 @@ def power(
     """Return the share of windows in which the drift is found.
 
     A window has `size` sentences: `share` of them are drawn from `drifted`, and the others from
-    `clean`. All arrays have the shape (sentences, components). `drifted` holds sentences of `clean`
-    after a change, or other sentences.
+    `clean`. All arrays have the shape (sentences, components). `drifted` holds either
+    changed sentences of `clean` or other sentences.
     """
     chance = np.random.default_rng(seed)
     mean, precision = reference.mean(axis=0), np.linalg.inv(np.cov(reference, rowvar=False))

@@ -289,7 +289,7 @@ def written(fields: Fields) -> bytes:
     kept = {name: value for name, value in fields.items() if name.partition(".")[0] not in RESERVED}
     try:
         return b"," + msgspec.json.encode(kept)[1:] + b"\n" if kept else NO_FIELDS
-    # msgspec cannot write fields that are nested so deeply. No index would accept them.
+    # The fields are nested too deeply for msgspec. No index would accept them.
     except RecursionError:
         return NO_FIELDS
 

@@ -87,8 +87,8 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
         "Where: 100 % of the change and 100 % of the predictions come from function version 8 "
         "(new).\n"
         "Key figures: ham 31 % (usually 72 %); spam 69 % (usually 28 %); estimated "
-        "accuracy 0.84, between 0.80 and 0.88 (usually 0.83); the estimate cannot show that "
-        "two labels are exchanged; canary passed at 11:50; 812 predictions an hour (usually 790).\n"
+        "accuracy 0.84, interval 0.80 to 0.88 (usually 0.83); exchanged labels would not show in "
+        "this estimate; canary passed at 11:50; 812 predictions an hour (usually 790).\n"
         "Last deployment: function version 8, first seen 2026-11-20 09:15 UTC; the version before "
         "it was 7.\n"
         "To roll back: aws lambda update-alias --function-name classifier --name live "
@@ -101,7 +101,7 @@ def test_the_whole_message_about_a_bad_deployment() -> None:
 
 def test_known_accuracy_is_shown_also_for_a_window_without_estimated_accuracy() -> None:
     known = "known accuracy 0.62 (0.56 to 0.68) of 240 labels"
-    unseen = "the estimate cannot show that two labels are exchanged"
+    unseen = "exchanged labels would not show in this estimate"
     found = compose(facts(score=(0.84, 0.83), estimate=ESTIMATE, known=Tally(240, 150)))
     assert f"(usually 0.83); {unseen}; {known}." in found.text
     found = compose(facts(score=(0.84, 0.83), unlike=True, known=Tally(240, 150)))

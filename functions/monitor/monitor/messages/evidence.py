@@ -56,7 +56,7 @@ class Sight:
 
     - `index` is the pattern of the prediction indices.
     - `dashboard` is the installer's link to the dashboard *Predictions*.
-    - `reports` is the beginning of each report's address, up to the day.
+    - `reports` is the part of each report's address before the date of the report.
     - `by` is a keyword field of the records, such as the customer. A message names one value of
       this field: for example, the customer that contributes most of the change.
     - `words` says whether a message may quote words of texts.

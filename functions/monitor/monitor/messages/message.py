@@ -575,8 +575,8 @@ def _key_figures(facts: Facts) -> Iterator[str]:
         usual = facts.in_brackets("" if usual_score is None else f"{usual_score:.2f}")
         if facts.estimate:
             limits = facts.estimate.interval.text
-            yield f"estimated accuracy {now:.2f}, between {limits.replace(' to ', ' and ')}{usual}"
-            yield "the estimate cannot show that two labels are exchanged"
+            yield f"estimated accuracy {now:.2f}, interval {limits}{usual}"
+            yield "exchanged labels would not show in this estimate"
         else:
             yield f"mean score {now:.2f}{usual}"
         if facts.unlike:
